@@ -1,1 +1,22 @@
+//! Everything that is laid out in shared memory: rings, ready words, segments.
+//!
+//! This crate knows no Python, no sockets and no threads of its own. Each algorithm is generic over
+//! its words and its bytes, so that loom can drive the very code that runs over mapped memory
+//! (`tests/loom_*.rs`). What the crate assumes of the other side: nothing. A peer may write any value
+//! into the pages it maps; it can break its own connection with that and nothing else.
+//!
+//! | file | noun |
+//! |---|---|
+//! | [`layout`] | every offset, size and flag bit of the shared pages |
+//! | [`sync`] | the one import of atomics; the trait that lets loom stand in |
+//! | [`ring`] | one writer, one reader: write, publish, read, credit, sleep bits, JUMP to a larger ring |
+//! | [`ready`] | the words by which many publishers wake one sleeping socket |
+//! | [`segment`] | memfd, seals, mapping; what is checked before a foreign fd is mapped |
+//! | [`fork`] | which process created a thing; fds and maps that a forked child must not touch |
 
+pub mod fork;
+pub mod layout;
+pub mod ready;
+pub mod ring;
+pub mod segment;
+pub mod sync;

@@ -1,0 +1,216 @@
+//! Which process made a thing, and what a forked child must leave alone.
+//!
+//! A word on a page that the kernel wipes on fork (`MADV_WIPEONFORK`, madvise(2), Linux 4.14) holds
+//! this process's *generation*. Whatever was made before a fork carries the parent's generation and
+//! so is recognised as foreign in the child, also when the fork ran no hooks. Where the kernel
+//! refuses the advice the fork hook sets the word.
+//!
+//! [`Fd`] and [`Map`] are the only owners of fds and mappings in this project: they release what they
+//! own in the process that made it and nowhere else. In a child the mapping does not exist
+//! (`MADV_DONTFORK`) and the fd was closed by [`after_in_child`]; its number may be someone else's.
+
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use rustix::mm::{Advice, MapFlags, ProtFlags};
+
+static WORD: AtomicPtr<AtomicU64> = AtomicPtr::new(std::ptr::null_mut());
+/// Stands in where no wiped page can be had; the fork hook clears it.
+static PLAIN: AtomicU64 = AtomicU64::new(0);
+static FDS: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
+
+/// A generation that no other process alive has: the pid, and the clock against a reused pid.
+fn fresh() -> u64 {
+    let pid = rustix::process::getpid().as_raw_nonzero().get() as u64;
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    (pid << 32) | (now.tv_nsec as u64 & 0xffff_fffe) | 1
+}
+
+fn make_word() -> &'static AtomicU64 {
+    let page = rustix::param::page_size();
+    // SAFETY: a new anonymous mapping; nothing else knows its address.
+    let made = unsafe {
+        rustix::mm::mmap_anonymous(
+            std::ptr::null_mut(),
+            page,
+            ProtFlags::READ | ProtFlags::WRITE,
+            MapFlags::PRIVATE,
+        )
+    };
+    let word = match made {
+        // SAFETY: `page` bytes were mapped at `at` just now.
+        Ok(at) if unsafe { rustix::mm::madvise(at, page, Advice::LinuxWipeOnFork) }.is_ok() => {
+            at.cast::<AtomicU64>()
+        }
+        _ => std::ptr::from_ref(&PLAIN).cast_mut(),
+    };
+    match WORD.compare_exchange(std::ptr::null_mut(), word, Ordering::AcqRel, Ordering::Acquire) {
+        // SAFETY: the word lives as long as the process: it is never unmapped.
+        Ok(_) => unsafe { &*word },
+        // Another thread was first; the spare page is a page lost once.
+        // SAFETY: as above, its word lives as long as the process.
+        Err(theirs) => unsafe { &*theirs },
+    }
+}
+
+#[inline(always)]
+fn word() -> &'static AtomicU64 {
+    let at = WORD.load(Ordering::Acquire);
+    if at.is_null() {
+        make_word()
+    } else {
+        // SAFETY: only `make_word` stores here, and what it stores lives as long as the process.
+        unsafe { &*at }
+    }
+}
+
+/// This process's generation; given out anew to a child.
+pub fn generation() -> u64 {
+    let word = word();
+    match word.load(Ordering::Acquire) {
+        0 => match word.compare_exchange(0, fresh(), Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => word.load(Ordering::Acquire),
+            Err(theirs) => theirs,
+        },
+        known => known,
+    }
+}
+
+/// True in the process that made what carries `born`. Two loads; safe after a fork.
+#[inline(always)]
+pub fn is_ours(born: u64) -> bool {
+    word().load(Ordering::Relaxed) == born
+}
+
+/// The pid that is inside a generation, for error texts.
+pub fn creator(born: u64) -> u32 {
+    (born >> 32) as u32
+}
+
+/// The child's half of a fork: closes every inherited fd that an [`Fd`] owns, so that the parent's
+/// peers see the parent's death, and begins a new generation.
+///
+/// Takes no lock it could wait for: if another thread of the parent held the list at the fork, the
+/// fds stay open here, and the peers' pidfds cover that.
+pub fn after_in_child() {
+    let inherited = match FDS.try_lock() {
+        Ok(mut fds) => std::mem::take(&mut *fds),
+        Err(_) => BTreeSet::new(),
+    };
+    for raw in inherited {
+        // SAFETY: the parent's Fd owned this number at the fork and its twin here never closes it.
+        drop(unsafe { OwnedFd::from_raw_fd(raw) });
+    }
+    word().store(fresh(), Ordering::Release);
+}
+
+/// An open file that a forked child neither uses nor closes.
+#[derive(Debug)]
+pub struct Fd {
+    raw: RawFd,
+    born: u64,
+}
+
+impl Fd {
+    pub fn is_ours(&self) -> bool {
+        is_ours(self.born)
+    }
+}
+
+impl From<OwnedFd> for Fd {
+    fn from(fd: OwnedFd) -> Self {
+        let born = generation();
+        let raw = fd.into_raw_fd();
+        FDS.lock().unwrap_or_else(PoisonError::into_inner).insert(raw);
+        Fd { raw, born }
+    }
+}
+
+impl AsFd for Fd {
+    #[inline]
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the fd is open as long as `self` in the process that made it; callers in a child
+        // are turned away before (`is_ours`), as every entry of the library checks.
+        unsafe { BorrowedFd::borrow_raw(self.raw) }
+    }
+}
+
+impl AsRawFd for Fd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.raw
+    }
+}
+
+impl Drop for Fd {
+    fn drop(&mut self) {
+        if is_ours(self.born) {
+            FDS.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.raw);
+            // SAFETY: we own the number and give it up here.
+            drop(unsafe { OwnedFd::from_raw_fd(self.raw) });
+        }
+    }
+}
+
+/// A shared mapping that a forked child does not have.
+#[derive(Debug)]
+pub struct Map {
+    at: *mut u8,
+    len: usize,
+    born: u64,
+}
+
+// SAFETY: a Map is an address and a length; what may be done at the address is the business of the
+// words and rings that are built on it, which use atomics and raw copies only.
+unsafe impl Send for Map {}
+// SAFETY: as above.
+unsafe impl Sync for Map {}
+
+impl Map {
+    /// Maps `len` bytes of `fd` from its beginning, shared and writable, absent from forked children.
+    pub fn shared(fd: BorrowedFd<'_>, len: usize) -> rustix::io::Result<Map> {
+        // SAFETY: a new mapping at an address of the kernel's choice overlays nothing.
+        let at = unsafe {
+            rustix::mm::mmap(
+                std::ptr::null_mut(),
+                len,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::SHARED,
+                fd,
+                0,
+            )?
+        };
+        let map = Map { at: at.cast(), len, born: generation() };
+        // SAFETY: exactly the range mapped above.
+        unsafe { rustix::mm::madvise(at, len, Advice::LinuxDontFork)? };
+        // Rings do not belong into core dumps; a kernel that cannot exclude them is no reason to stop.
+        // SAFETY: exactly the range mapped above.
+        let _ = unsafe { rustix::mm::madvise(at, len, Advice::LinuxDontDump) };
+        Ok(map)
+    }
+
+    #[inline(always)]
+    pub fn at(&self) -> *mut u8 {
+        self.at
+    }
+
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        if is_ours(self.born) {
+            // SAFETY: the range was mapped by `shared` in this process, and nothing borrows it:
+            // whoever holds references derived from `at` holds this Map too.
+            let _ = unsafe { rustix::mm::munmap(self.at.cast(), self.len) };
+        }
+    }
+}

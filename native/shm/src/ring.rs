@@ -1,0 +1,670 @@
+//! One direction of a pipe: one writer, one reader, a byte ring that may move to a larger ring.
+//!
+//! **Theory of operation.** The writer copies the records of a whole message behind its private
+//! position `w` and then publishes them by one swap of the index word W. The reader loads W only when
+//! it has used up what it saw last, copies records out, and publishes its own position R in batches.
+//! Each index word also carries the *other* side's sleep bit, so a sleep decision and the publish it
+//! races with are read-modify-writes of one word:
+//!
+//! ```text
+//! writer  write records; old = W.swap(w)          old.ASLEEP  -> caller marks the reader's socket ready
+//! reader  dry: publish R;  CAS(W, seen, seen|ASLEEP)   fails  -> there is something after all
+//! writer  no room: thresholds; CAS(R, seen, seen|WAITING) fails -> there is room after all
+//! reader  publish: thresholds met ? old = R.swap(r) : CAS(R, seen, r|WAITING)
+//!                                                  old.WAITING -> caller marks the writer's socket ready
+//! writer  no room, credit left, reader stands still: JUMP record, then on in a new, larger ring
+//! ```
+//!
+//! Invariants (each with its test in `tests/`)
+//! - R-1 A position is advanced by its owner only and lives in the owner's private memory; the shared
+//!   copy is for the other side.
+//! - R-2 All bytes of a message are written before the swap of W that covers them: a reader sees all of
+//!   a message or nothing, and a writer that dies leaves nothing behind W.
+//! - R-3 The writer writes no byte that the reader has not released by R (or that lies in another ring).
+//! - R-4 A reader arms ASLEEP only after R says all it has read; thresholds never exceed what a dry
+//!   reader has published: the two waits cannot wait for each other.
+//! - R-5 JUMP is written between messages, so a message lies in one ring.
+//! - R-6 What the peer wrote is loaded once, checked, and only the checked copy is used. A value that
+//!   cannot be is [`Poisoned`]: the connection is of no more use, and nothing else is.
+//! - R-7 `delivered` passes a message when its first frame is handed out. After the reader's death,
+//!   every message beyond it has been handed to nobody.
+//!
+//! This file does not know what a socket is, how a sleeper is woken, or where the memory comes from.
+
+use std::collections::VecDeque;
+
+use crate::layout::{
+    ASLEEP, CLOSED, FLAG_BITS, HEADER_BYTES, JUMP, JUMP_BYTES, JUMP_RESERVE, LENGTH_BITS, MORE, PAD,
+    RECORD_FLAGS, SEQ_SHIFT, VALID, WAITING, record_bytes,
+};
+use crate::sync::{Ordering, Word};
+
+/// The shared words of one direction.
+pub trait Control {
+    type Word: Word;
+    /// Write position, ASLEEP, CLOSED. Position and CLOSED by the writer, ASLEEP by the reader.
+    fn w(&self) -> &Self::Word;
+    /// Read position, WAITING, CLOSED. Position and CLOSED by the reader, WAITING by the writer.
+    fn r(&self) -> &Self::Word;
+    /// Messages read so far. By the reader, before the R that covers them.
+    fn msgs_read(&self) -> &Self::Word;
+    /// Position behind the first frame of the last message handed out. By the reader.
+    fn delivered(&self) -> &Self::Word;
+    /// A waiting writer wants R to reach this. By the writer, before it sets WAITING.
+    fn space_wake_at(&self) -> &Self::Word;
+    /// A waiting writer wants this many messages read. By the writer, before it sets WAITING.
+    fn msgs_wake_at(&self) -> &Self::Word;
+    /// The ordering of every swap and CAS of W and R. A constant so that a negative test can weaken it.
+    const ORDER: Ordering = Ordering::AcqRel;
+}
+
+/// The bytes of one ring. Offsets are below `capacity`, ranges end at or below it: callers see to that.
+pub trait Bytes {
+    /// A power of two.
+    fn capacity(&self) -> u64;
+    fn load_header(&self, offset: u64) -> u64;
+    fn store_header(&self, offset: u64, header: u64);
+    /// # Safety
+    /// `from` is readable for `len` bytes; `offset + len <= capacity`.
+    unsafe fn put(&self, offset: u64, from: *const u8, len: usize);
+    /// # Safety
+    /// `to` is writable for `len` bytes; `offset + len <= capacity`.
+    unsafe fn get(&self, offset: u64, to: *mut u8, len: usize);
+}
+
+/// The shared memory holds what a correct peer cannot have written; the text says what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Poisoned {
+    #[error("peer's position {theirs} is not in [{low}, {high}]")]
+    Position { theirs: u64, low: u64, high: u64 },
+    #[error("peer says {theirs} messages were read, of {sent} sent and {known} known to be read")]
+    Count { theirs: u64, sent: u64, known: u64 },
+    #[error("record header {header:#018x} at position {position} is not one")]
+    Header { header: u64, position: u64 },
+    #[error("record of {bytes} bytes at position {position} is longer than the {room} bytes there")]
+    Length { bytes: u64, position: u64, room: u64 },
+}
+
+/// One frame to be written: memory that the caller keeps readable during the call.
+#[derive(Debug, Clone, Copy)]
+pub struct Part {
+    pub at: *const u8,
+    pub len: usize,
+}
+
+impl Part {
+    pub fn of(bytes: &[u8]) -> Part {
+        Part { at: bytes.as_ptr(), len: bytes.len() }
+    }
+}
+
+/// Why a message was not written. Nothing changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// As many messages are under way as both high-water marks allow.
+    Credit,
+    /// The ring has no room now; `grow` says that no emptier ring of this size is sure to have it.
+    Space {
+        grow: bool,
+    },
+    /// The reader has closed its end.
+    Closed,
+    Poisoned(Poisoned),
+}
+
+impl From<Poisoned> for Refusal {
+    fn from(poisoned: Poisoned) -> Self {
+        Refusal::Poisoned(poisoned)
+    }
+}
+
+/// What [`Tx::arm`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arm {
+    /// The bit is set: the other side will mark us.
+    Armed,
+    /// The other side moved meanwhile: look again.
+    Moved,
+}
+
+/// An older ring that the reader may still be in: positions `[base, end)`.
+struct Retired<B> {
+    ring: B,
+    base: u64,
+    end: u64,
+}
+
+/// The writer's end.
+pub struct Tx<C, B> {
+    control: C,
+    ring: B,
+    /// Position at which the current ring began. Multiple of 8; offset = (position - base) & mask.
+    base: u64,
+    w: u64,
+    /// The reader's position as last checked.
+    r: u64,
+    seq: u16,
+    /// Messages that may be under way; 0 is no limit.
+    credit: u64,
+    sent: u64,
+    read: u64,
+    retired: VecDeque<Retired<B>>,
+    jumps: u32,
+    closed_by_reader: bool,
+}
+
+impl<C: Control, B: Bytes> Tx<C, B> {
+    pub fn new(control: C, ring: B, credit: u64) -> Self {
+        Tx {
+            control,
+            ring,
+            base: 0,
+            w: 0,
+            r: 0,
+            seq: 0,
+            credit,
+            sent: 0,
+            read: 0,
+            retired: VecDeque::new(),
+            jumps: 0,
+            closed_by_reader: false,
+        }
+    }
+
+    /// Bytes of the current ring.
+    pub fn capacity(&self) -> u64 {
+        self.ring.capacity()
+    }
+
+    /// Messages written and not known to be read.
+    pub fn depth(&self) -> u64 {
+        self.sent - self.read
+    }
+
+    pub fn set_credit(&mut self, credit: u64) {
+        self.credit = credit;
+    }
+
+    /// True if the reader has not moved since `since`, a value of this method.
+    pub fn reader_position(&self) -> u64 {
+        self.control.r().load(Ordering::Relaxed) & !FLAG_BITS
+    }
+
+    /// Room for frames in the current ring by what was last seen of the reader.
+    #[inline(always)]
+    fn room(&self) -> u64 {
+        self.ring.capacity() - (self.w - self.r.max(self.base))
+    }
+
+    #[inline(always)]
+    fn has_credit(&self) -> bool {
+        self.credit == 0 || self.sent - self.read < self.credit
+    }
+
+    /// Loads and checks what the reader published.
+    pub fn refresh(&mut self) -> Result<(), Poisoned> {
+        // SYNC R-3, pairs with the swap in `Rx::publish`: bytes before this position are free to use.
+        let seen = self.control.r().load(Ordering::Acquire);
+        let theirs = seen & !FLAG_BITS;
+        if theirs < self.r || theirs > self.w {
+            return Err(Poisoned::Position { theirs, low: self.r, high: self.w });
+        }
+        let read = self.control.msgs_read().load(Ordering::Relaxed);
+        if read < self.read || read > self.sent {
+            return Err(Poisoned::Count { theirs: read, sent: self.sent, known: self.read });
+        }
+        self.r = theirs;
+        self.read = read;
+        self.closed_by_reader = seen & CLOSED != 0;
+        while self.retired.front().is_some_and(|old| old.end <= theirs) {
+            self.retired.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Bytes that `parts` take from position `at` on, filler included.
+    #[inline(always)]
+    fn extent(&self, parts: &[Part]) -> u64 {
+        let mask = self.ring.capacity() - 1;
+        let mut at = self.w - self.base;
+        for part in parts {
+            let bytes = record_bytes(part.len as u64);
+            let room = self.ring.capacity() - (at & mask);
+            at += if bytes > room { room + bytes } else { bytes };
+        }
+        at - (self.w - self.base)
+    }
+
+    /// The smallest ring that holds `parts` wherever they begin.
+    pub fn capacity_for(parts: &[Part]) -> u64 {
+        let bytes = parts.iter().map(|part| record_bytes(part.len as u64));
+        let longest = bytes.clone().max().unwrap_or(0);
+        (bytes.sum::<u64>() + longest + JUMP_RESERVE).next_power_of_two()
+    }
+
+    /// Writes and publishes one whole message. True: the reader's socket must be marked ready.
+    #[inline]
+    pub fn write(&mut self, parts: &[Part]) -> Result<bool, Refusal> {
+        self.put(parts)?;
+        Ok(self.publish())
+    }
+
+    /// Writes one whole message without publishing it (R-2: a burst may share one publish).
+    #[inline]
+    pub fn put(&mut self, parts: &[Part]) -> Result<(), Refusal> {
+        let extent = self.extent(parts);
+        if !self.has_credit() || extent + JUMP_RESERVE > self.room() || self.closed_by_reader {
+            self.admit(parts, extent)?;
+        }
+        let last = parts.len() - 1;
+        for (index, part) in parts.iter().enumerate() {
+            let more = if index < last { MORE } else { 0 };
+            self.record(VALID | more, part.at, part.len);
+        }
+        self.sent += 1;
+        Ok(())
+    }
+
+    /// The slow half of `put`: asks the reader's word before it refuses.
+    #[cold]
+    fn admit(&mut self, parts: &[Part], extent: u64) -> Result<(), Refusal> {
+        self.refresh()?;
+        if self.closed_by_reader {
+            return Err(Refusal::Closed);
+        }
+        if !self.has_credit() {
+            return Err(Refusal::Credit);
+        }
+        if extent + JUMP_RESERVE > self.room() {
+            let grow = Self::capacity_for(parts) > self.ring.capacity();
+            return Err(Refusal::Space { grow });
+        }
+        Ok(())
+    }
+
+    /// Copies one record behind `w`, filler first if it would cross the ring's end. Room was checked.
+    #[inline(always)]
+    fn record(&mut self, flags: u64, from: *const u8, len: usize) {
+        let capacity = self.ring.capacity();
+        let bytes = record_bytes(len as u64);
+        let mut offset = (self.w - self.base) & (capacity - 1);
+        let room = capacity - offset;
+        if bytes > room {
+            self.header(offset, VALID | PAD, room - HEADER_BYTES);
+            self.w += room;
+            offset = 0;
+        }
+        // SAFETY: the caller keeps `len` bytes readable; offset + bytes <= capacity by the lines above.
+        unsafe { self.ring.put(offset + HEADER_BYTES, from, len) };
+        self.header(offset, flags, len as u64);
+        self.w += bytes;
+    }
+
+    #[inline(always)]
+    fn header(&mut self, offset: u64, flags: u64, len: u64) {
+        let header = flags | (len & LENGTH_BITS) | (u64::from(self.seq) << SEQ_SHIFT);
+        self.ring.store_header(offset, header);
+        self.seq = self.seq.wrapping_add(1);
+    }
+
+    /// Makes all that was put visible. True: the reader's socket must be marked ready.
+    #[inline(always)]
+    pub fn publish(&mut self) -> bool {
+        // SYNC R-2, pairs with the load in `Rx::peek` and the CAS in `Rx::arm`.
+        // Dying before this swap leaves nothing visible of what was put.
+        self.control.w().swap(self.w, C::ORDER) & ASLEEP != 0
+    }
+
+    /// The number that the next JUMP will name; its segment is announced under it beforehand.
+    pub fn next_ring(&self) -> u32 {
+        self.jumps + 1
+    }
+
+    /// Leaves the current ring for `ring`, which the reader gets under [`Self::next_ring`]'s number.
+    /// Visible with the next publish.
+    pub fn jump(&mut self, ring: B) {
+        self.jumps += 1;
+        let number = u64::from(self.jumps).to_le_bytes();
+        // JUMP_RESERVE bytes are always left for this record and its filler.
+        self.record(VALID | JUMP, number.as_ptr(), JUMP_BYTES as usize);
+        let old = std::mem::replace(&mut self.ring, ring);
+        self.retired.push_back(Retired { ring: old, base: self.base, end: self.w });
+        self.base = self.w;
+    }
+
+    /// Asks to be marked once `parts` fit and half the credit is back.
+    pub fn arm(&mut self, parts_bytes: u64) -> Result<Arm, Poisoned> {
+        // Withdraw an older wish first: the reader must not decide by its thresholds any more.
+        self.control.r().fetch_and(!WAITING, C::ORDER);
+        self.refresh()?;
+        if self.closed_by_reader {
+            return Ok(Arm::Moved);
+        }
+        let capacity = self.ring.capacity();
+        let space = if parts_bytes + JUMP_RESERVE > self.room() {
+            let enough = (self.w + parts_bytes + JUMP_RESERVE).saturating_sub(capacity);
+            enough.max(self.w.saturating_sub(capacity / 2)).min(self.w)
+        } else {
+            0
+        };
+        let msgs = if self.has_credit() { 0 } else { self.sent - self.credit / 2 };
+        if space == 0 && msgs == 0 {
+            return Ok(Arm::Moved);
+        }
+        self.control.space_wake_at().store(space, Ordering::Relaxed);
+        self.control.msgs_wake_at().store(msgs, Ordering::Relaxed);
+        // SYNC R-4, pairs with the swap or CAS in `Rx::publish`; the thresholds go with it.
+        let armed = self.control.r().compare_exchange(self.r, self.r | WAITING, C::ORDER, Ordering::Acquire);
+        Ok(if armed.is_ok() { Arm::Armed } else { Arm::Moved })
+    }
+
+    /// Bytes that `parts` would take now, filler included; for [`Self::arm`].
+    pub fn bytes_for(&self, parts: &[Part]) -> u64 {
+        self.extent(parts)
+    }
+
+    /// Says that nothing more will come. True: the reader's socket must be marked ready.
+    pub fn close(&mut self) -> bool {
+        self.control.w().swap(self.w | CLOSED, C::ORDER) & ASLEEP != 0
+    }
+
+    /// Hands every message that the reader never handed out to `take`, in order (R-7). The reader is
+    /// gone or has closed. Stops at the first record that is not one.
+    pub fn undelivered(&mut self, mut take: impl FnMut(Vec<Vec<u8>>)) {
+        // A poisoned position cannot be used; the last good one may give a message again that was
+        // delivered. The connection was to be closed for it before.
+        let _ = self.refresh();
+        let delivered = self.control.delivered().load(Ordering::Acquire);
+        let rings = self.retired.iter().map(|old| (&old.ring, old.base, old.end));
+        let rings: Vec<_> = rings.chain([(&self.ring, self.base, self.w)]).collect();
+        let mut message = Vec::new();
+        let mut wanted = false;
+        for (ring, base, end) in rings {
+            let mut position = self.r.max(base);
+            while position < end {
+                let offset = (position - base) & (ring.capacity() - 1);
+                let Ok(record) =
+                    Record::check(ring.load_header(offset), position, offset, ring.capacity(), end)
+                else {
+                    return;
+                };
+                position += record.bytes;
+                if record.flags & (PAD | JUMP) != 0 {
+                    continue;
+                }
+                if message.is_empty() {
+                    wanted = position > delivered;
+                }
+                let mut frame = vec![0; record.len as usize];
+                // SAFETY: `frame` has that many bytes; `check` saw that the range is inside the ring.
+                unsafe { ring.get(offset + HEADER_BYTES, frame.as_mut_ptr(), frame.len()) };
+                message.push(frame);
+                if record.flags & MORE == 0 {
+                    let whole = std::mem::take(&mut message);
+                    if wanted {
+                        take(whole);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A checked header.
+#[derive(Debug, Clone, Copy)]
+struct Record {
+    flags: u64,
+    len: u64,
+    /// Bytes to the next record.
+    bytes: u64,
+    seq: u16,
+}
+
+impl Record {
+    #[inline(always)]
+    fn check(header: u64, position: u64, offset: u64, capacity: u64, end: u64) -> Result<Record, Poisoned> {
+        let len = header & LENGTH_BITS;
+        let flags = header & RECORD_FLAGS;
+        let known = RECORD_FLAGS | LENGTH_BITS | (0xffff << SEQ_SHIFT);
+        if header & VALID == 0 || header & !known != 0 {
+            return Err(Poisoned::Header { header, position });
+        }
+        let bytes = record_bytes(len);
+        let room = (capacity - offset).min(end - position);
+        if bytes > room {
+            return Err(Poisoned::Length { bytes, position, room });
+        }
+        Ok(Record { flags, len, bytes, seq: (header >> SEQ_SHIFT) as u16 })
+    }
+}
+
+/// What stands at the reader's position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    Frame(Frame),
+    /// Nothing published.
+    Empty,
+    /// The writer went on in a ring that was not yet given to [`Rx::announce`].
+    Stalled,
+    /// Nothing published, and the writer says that nothing will be.
+    Closed,
+}
+
+/// A frame in the ring; valid until it is consumed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame {
+    pub len: usize,
+    pub more: bool,
+    offset: u64,
+    bytes: u64,
+}
+
+/// The reader's end.
+pub struct Rx<C, B> {
+    control: C,
+    ring: B,
+    base: u64,
+    r: u64,
+    /// W as last loaded, flags included.
+    w: u64,
+    published: u64,
+    msgs: u64,
+    msgs_published: u64,
+    /// R is published after this many messages, so that a blocked writer hears of credit in time.
+    batch: u64,
+    seq: u16,
+    /// True between the first and the last frame of a message.
+    inside: bool,
+    announced: VecDeque<(u32, B)>,
+}
+
+impl<C: Control, B: Bytes> Rx<C, B> {
+    pub fn new(control: C, ring: B, credit: u64) -> Self {
+        Rx {
+            control,
+            ring,
+            base: 0,
+            r: 0,
+            w: 0,
+            published: 0,
+            msgs: 0,
+            msgs_published: 0,
+            batch: Self::batch(credit),
+            seq: 0,
+            inside: false,
+            announced: VecDeque::new(),
+        }
+    }
+
+    fn batch(credit: u64) -> u64 {
+        if credit == 0 { 256 } else { (credit / 8).clamp(1, 256) }
+    }
+
+    pub fn set_credit(&mut self, credit: u64) {
+        self.batch = Self::batch(credit);
+    }
+
+    /// True between the first and the last frame of a message.
+    pub fn inside_message(&self) -> bool {
+        self.inside
+    }
+
+    /// The ring that a JUMP of this number leads to. Announcements come in order.
+    pub fn announce(&mut self, number: u32, ring: B) {
+        self.announced.push_back((number, ring));
+    }
+
+    /// True if a load of W would find more than was seen. For spinning: touches nothing else.
+    #[inline(always)]
+    pub fn moved(&self) -> bool {
+        self.r != self.w & !FLAG_BITS
+            || self.control.w().load(Ordering::Relaxed) & !ASLEEP != self.w & !ASLEEP
+    }
+
+    /// The frame at the reader's position, if there is one. Changes nothing that the writer sees.
+    #[inline]
+    pub fn peek(&mut self) -> Result<Next, Poisoned> {
+        loop {
+            if self.r == self.w & !FLAG_BITS {
+                // SYNC R-2, pairs with the swap in `Tx::publish`.
+                let seen = self.control.w().load(Ordering::Acquire);
+                let theirs = seen & !FLAG_BITS;
+                if theirs < self.r {
+                    return Err(Poisoned::Position { theirs, low: self.r, high: u64::MAX });
+                }
+                self.w = seen;
+                if theirs == self.r {
+                    return Ok(if seen & CLOSED != 0 { Next::Closed } else { Next::Empty });
+                }
+            }
+            let capacity = self.ring.capacity();
+            let offset = (self.r - self.base) & (capacity - 1);
+            let header = self.ring.load_header(offset);
+            let record = Record::check(header, self.r, offset, capacity, self.w & !FLAG_BITS)?;
+            if record.seq != self.seq {
+                return Err(Poisoned::Header { header, position: self.r });
+            }
+            if record.flags & (PAD | JUMP) == 0 {
+                return Ok(Next::Frame(Frame {
+                    len: record.len as usize,
+                    more: record.flags & MORE != 0,
+                    offset: offset + HEADER_BYTES,
+                    bytes: record.bytes,
+                }));
+            }
+            if record.flags & JUMP != 0 && !self.follow(header, offset, record.len)? {
+                return Ok(Next::Stalled);
+            }
+            self.r += record.bytes;
+            self.seq = self.seq.wrapping_add(1);
+            if record.flags & JUMP != 0 {
+                self.base = self.r;
+            }
+        }
+    }
+
+    /// Moves to the announced ring that the JUMP record names; false if it has not come yet.
+    #[cold]
+    fn follow(&mut self, header: u64, offset: u64, len: u64) -> Result<bool, Poisoned> {
+        let mut number = [0u8; JUMP_BYTES as usize];
+        if len != JUMP_BYTES || self.inside {
+            return Err(Poisoned::Header { header, position: self.r });
+        }
+        // SAFETY: `check` saw that JUMP_BYTES bytes lie behind the header inside the ring.
+        unsafe { self.ring.get(offset + HEADER_BYTES, number.as_mut_ptr(), number.len()) };
+        let number = u64::from_le_bytes(number);
+        match self.announced.front() {
+            None => Ok(false),
+            Some((announced, _)) if u64::from(*announced) != number => {
+                Err(Poisoned::Header { header, position: self.r })
+            }
+            Some(_) => {
+                if let Some((_, ring)) = self.announced.pop_front() {
+                    self.ring = ring;
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    /// Copies the frame's bytes out.
+    ///
+    /// # Safety
+    /// `to` is writable for `frame.len` bytes; `frame` came from the last [`Self::peek`].
+    #[inline(always)]
+    pub unsafe fn copy(&self, frame: Frame, to: *mut u8) {
+        // SAFETY: `peek` checked that the range lies inside the ring.
+        unsafe { self.ring.get(frame.offset, to, frame.len) };
+    }
+
+    /// Gives the frame's room back. True: the writer's socket must be marked ready.
+    #[inline]
+    pub fn consume(&mut self, frame: Frame) -> bool {
+        self.r += frame.bytes;
+        self.seq = self.seq.wrapping_add(1);
+        if !self.inside {
+            // R-7: from here on the message has been handed out.
+            self.control.delivered().store(self.r, Ordering::Release);
+        }
+        self.inside = frame.more;
+        if frame.more {
+            return false;
+        }
+        self.msgs += 1;
+        let due = self.r - self.published >= self.ring.capacity() / 8
+            || self.msgs - self.msgs_published >= self.batch;
+        due && self.publish()
+    }
+
+    /// Tells the writer what has been read. True: the writer's socket must be marked ready.
+    #[cold]
+    pub fn publish(&mut self) -> bool {
+        if self.inside || (self.published == self.r && self.msgs_published == self.msgs) {
+            return false;
+        }
+        self.published = self.r;
+        self.msgs_published = self.msgs;
+        self.control.msgs_read().store(self.msgs, Ordering::Relaxed);
+        // A peer that keeps moving its bit under us gets a redundant wake-up, not our time.
+        for _ in 0..16 {
+            let seen = self.control.r().load(Ordering::Acquire);
+            if seen & WAITING == 0 || self.satisfies_writer() {
+                break;
+            }
+            // SYNC R-4, pairs with the fetch_and and CAS in `Tx::arm`.
+            let kept = self.control.r().compare_exchange(seen, self.r | WAITING, C::ORDER, Ordering::Acquire);
+            if kept.is_ok() {
+                return false;
+            }
+        }
+        // SYNC R-3 and R-4, pairs with the load in `Tx::refresh` and the CAS in `Tx::arm`.
+        self.control.r().swap(self.r, C::ORDER) & WAITING != 0
+    }
+
+    fn satisfies_writer(&self) -> bool {
+        self.r >= self.control.space_wake_at().load(Ordering::Relaxed)
+            && self.msgs >= self.control.msgs_wake_at().load(Ordering::Relaxed)
+    }
+
+    /// Asks to be marked at the next publish. Call when [`Self::peek`] said Empty and after
+    /// [`Self::publish`] (R-4). False: something was published meanwhile.
+    #[inline]
+    pub fn arm(&mut self) -> bool {
+        if self.w & ASLEEP != 0 && self.control.w().load(Ordering::Acquire) == self.w {
+            return true;
+        }
+        let seen = self.w & !ASLEEP;
+        // SYNC R-2 and R-4, pairs with the swap in `Tx::publish`.
+        let armed = self.control.w().compare_exchange(seen, seen | ASLEEP, C::ORDER, Ordering::Acquire);
+        if armed.is_ok() {
+            self.w = seen | ASLEEP;
+        }
+        armed.is_ok()
+    }
+
+    /// Says that nothing more will be read. True: the writer's socket must be marked ready.
+    pub fn close(&mut self) -> bool {
+        self.control.msgs_read().store(self.msgs, Ordering::Relaxed);
+        self.control.r().swap(self.published | CLOSED, C::ORDER) & WAITING != 0
+    }
+}
