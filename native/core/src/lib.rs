@@ -1,1 +1,38 @@
+//! The machine: sockets, pipes, routing, and the I/O threads that connect them.
+//!
+//! This crate knows no Python. Application threads call [`socket::Socket`]; they move messages through
+//! rings and queues themselves. I/O threads accept, connect, shake hands, pass fds, notice deaths and
+//! flush what was sent before a peer was there: everything that has a deadline and nothing that has
+//! a rate.
+//!
+//! | file | noun |
+//! |---|---|
+//! | [`context`] | owner of sockets and I/O threads; term; the inproc names |
+//! | [`socket`] | the pattern end point: base, and one short file per type |
+//! | [`route`] | fair queue in, load balance out |
+//! | [`pipe`] | two one-way queues to one peer: pre-connection queue, ring, local |
+//! | [`session`] | what lives between a pipe and whatever connection serves it now |
+//! | [`handshake`] | greeting, READY, X-SHM: bytes and properties, no I/O |
+//! | [`channel`] | the UNIX socket of a live connection: commands and fds |
+//! | [`reactor`] | one I/O thread: readiness, timers, commands, parking for fork |
+//! | [`listener`] | a listening UNIX socket |
+//! | [`signaler`] | ready words and doorbell: how a socket is woken |
+//! | [`lock`] | held for one attempt, never for a wait |
+//! | [`message`] | frames that are owned; frames to be sent |
+//! | [`options`], [`stats`], [`error`] | plain tables |
 
+pub mod channel;
+pub mod context;
+pub mod error;
+pub mod handshake;
+pub mod listener;
+pub mod lock;
+pub mod message;
+pub mod options;
+pub mod pipe;
+pub mod reactor;
+pub mod route;
+pub mod session;
+pub mod signaler;
+pub mod socket;
+pub mod stats;

@@ -1,1 +1,65 @@
+//! The one crate that names Python: a table of contents and one thin file per visible class.
+//!
+//! Rules of the border: a call that can wait releases the GIL and obeys signals; nothing that runs
+//! under a socket's lock calls into Python code; native threads neither take the GIL nor hold a
+//! Python object, except owners of buffers, which they return through [`release`]; no panic leaves
+//! this crate.
 
+mod context;
+mod errors;
+mod frame;
+mod outgoing;
+mod release;
+mod socket;
+
+use pyo3::prelude::*;
+
+/// Before os.fork: every I/O thread stands still.
+#[pyfunction]
+fn before_fork(py: Python<'_>) {
+    py.detach(shmzmq_core::context::before_fork);
+}
+
+/// After os.fork, in the parent.
+#[pyfunction]
+fn after_fork_in_parent() {
+    shmzmq_core::context::after_fork_in_parent();
+}
+
+/// After os.fork, in the child.
+#[pyfunction]
+fn after_fork_in_child() {
+    shmzmq_core::context::after_fork_in_child();
+    release::forget();
+}
+
+/// Lines that native code wants logged: (cause, text). Empties the list.
+#[pyfunction]
+fn take_log() -> Vec<(&'static str, String)> {
+    shmzmq_core::context::take_log()
+}
+
+#[pymodule(gil_used = true)]
+mod _native {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use super::context::Context;
+    #[pymodule_export]
+    use super::frame::Frame;
+    #[pymodule_export]
+    use super::frame::set_frame_class;
+    #[pymodule_export]
+    use super::socket::Socket;
+    #[pymodule_export]
+    use super::{after_fork_in_child, after_fork_in_parent, before_fork, take_log};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        super::socket::install_hot_methods(module.py())?;
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add("LAYOUT_VERSION", shmzmq_shm::layout::ABI)?;
+        module.add("BUILD_PROFILE", if cfg!(debug_assertions) { "debug" } else { "release" })?;
+        Ok(())
+    }
+}

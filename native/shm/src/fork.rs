@@ -12,14 +12,61 @@
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 static WORD: AtomicPtr<AtomicU64> = AtomicPtr::new(std::ptr::null_mut());
 /// Stands in where no wiped page can be had; the fork hook clears it.
 static PLAIN: AtomicU64 = AtomicU64::new(0);
-static FDS: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
+static FDS: Global<BTreeSet<RawFd>> = Global::new();
+
+/// A process-wide value behind a lock that a forked child can replace: a thread of the parent may
+/// have held the lock at the fork, and it will never release it in the child.
+pub struct Global<T> {
+    at: AtomicPtr<Mutex<T>>,
+}
+
+impl<T: Default + 'static> Default for Global<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Default + 'static> Global<T> {
+    pub const fn new() -> Self {
+        Global { at: AtomicPtr::new(std::ptr::null_mut()) }
+    }
+
+    fn mutex(&self) -> &'static Mutex<T> {
+        let mut at = self.at.load(Ordering::Acquire);
+        if at.is_null() {
+            let made = Box::into_raw(Box::default());
+            at = match self.at.compare_exchange(at, made, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => made,
+                Err(theirs) => {
+                    // SAFETY: ours lost the race and nobody has seen it.
+                    drop(unsafe { Box::from_raw(made) });
+                    theirs
+                }
+            };
+        }
+        // SAFETY: made by Box::into_raw above and never freed, also not when it is replaced.
+        unsafe { &*at }
+    }
+
+    pub fn lock(&self) -> MutexGuard<'static, T> {
+        self.mutex().lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// In a forked child: a fresh value behind a fresh lock. What the old one held, unless a thread of
+    /// the parent was inside.
+    pub fn renew(&self) -> Option<T> {
+        let old = self.mutex().try_lock().ok().map(|mut value| std::mem::take(&mut *value));
+        self.at.store(Box::into_raw(Box::default()), Ordering::Release);
+        old
+    }
+}
 
 /// A generation that no other process alive has: the pid, and the clock against a reused pid.
 fn fresh() -> u64 {
@@ -89,19 +136,23 @@ pub fn creator(born: u64) -> u32 {
     (born >> 32) as u32
 }
 
+/// How many fds this project has open in this process.
+pub fn open_fds() -> usize {
+    FDS.lock().len()
+}
+
 /// The child's half of a fork: closes every inherited fd that an [`Fd`] owns, so that the parent's
 /// peers see the parent's death, and begins a new generation.
 ///
 /// Takes no lock it could wait for: if another thread of the parent held the list at the fork, the
 /// fds stay open here, and the peers' pidfds cover that.
 pub fn after_in_child() {
-    let inherited = match FDS.try_lock() {
-        Ok(mut fds) => std::mem::take(&mut *fds),
-        Err(_) => BTreeSet::new(),
-    };
-    for raw in inherited {
+    for raw in FDS.renew().unwrap_or_default() {
+        // Not by OwnedFd, which aborts a debug build over a closed number: the kernel copies the fd table
+        // before the memory (copy_process in kernel/fork.c), so another thread of the parent may have
+        // opened and listed this one in between.
         // SAFETY: the parent's Fd owned this number at the fork and its twin here never closes it.
-        drop(unsafe { OwnedFd::from_raw_fd(raw) });
+        unsafe { rustix::io::close(raw) };
     }
     word().store(fresh(), Ordering::Release);
 }
@@ -123,7 +174,7 @@ impl From<OwnedFd> for Fd {
     fn from(fd: OwnedFd) -> Self {
         let born = generation();
         let raw = fd.into_raw_fd();
-        FDS.lock().unwrap_or_else(PoisonError::into_inner).insert(raw);
+        FDS.lock().insert(raw);
         Fd { raw, born }
     }
 }
@@ -146,7 +197,7 @@ impl AsRawFd for Fd {
 impl Drop for Fd {
     fn drop(&mut self) {
         if is_ours(self.born) {
-            FDS.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.raw);
+            FDS.lock().remove(&self.raw);
             // SAFETY: we own the number and give it up here.
             drop(unsafe { OwnedFd::from_raw_fd(self.raw) });
         }

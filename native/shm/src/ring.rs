@@ -34,7 +34,7 @@
 use std::collections::VecDeque;
 
 use crate::layout::{
-    ASLEEP, CLOSED, FLAG_BITS, HEADER_BYTES, JUMP, JUMP_BYTES, JUMP_RESERVE, LENGTH_BITS, MORE, PAD,
+    ALIGN, ASLEEP, CLOSED, FLAG_BITS, HEADER_BYTES, JUMP, JUMP_BYTES, JUMP_RESERVE, LENGTH_BITS, MORE, PAD,
     RECORD_FLAGS, SEQ_SHIFT, VALID, WAITING, record_bytes,
 };
 use crate::sync::{Ordering, Word};
@@ -98,6 +98,9 @@ impl Part {
     }
 }
 
+/// More than any ring holds: the extent of a message with a part that no header can describe.
+const TOO_LONG: u64 = 1 << 62;
+
 /// Why a message was not written. Nothing changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -109,6 +112,8 @@ pub enum Refusal {
     },
     /// The reader has closed its end.
     Closed,
+    /// A part is longer than a record's header can say; no ring will ever take it.
+    Length,
     Poisoned(Poisoned),
 }
 
@@ -185,7 +190,7 @@ impl<C: Control, B: Bytes> Tx<C, B> {
         self.credit = credit;
     }
 
-    /// True if the reader has not moved since `since`, a value of this method.
+    /// Where the reader says it is, unchecked: only to see whether it moves.
     pub fn reader_position(&self) -> u64 {
         self.control.r().load(Ordering::Relaxed) & !FLAG_BITS
     }
@@ -201,13 +206,24 @@ impl<C: Control, B: Bytes> Tx<C, B> {
         self.credit == 0 || self.sent - self.read < self.credit
     }
 
+    /// True if one more message may go under way by what was last seen of an open reader.
+    pub fn may_write(&self) -> bool {
+        self.has_credit() && !self.closed_by_reader
+    }
+
+    /// True if the reader was seen to have closed its end.
+    pub fn is_closed(&self) -> bool {
+        self.closed_by_reader
+    }
+
     /// Loads and checks what the reader published.
     pub fn refresh(&mut self) -> Result<(), Poisoned> {
         // SYNC R-3, pairs with the swap in `Rx::publish`: bytes before this position are free to use.
         let seen = self.control.r().load(Ordering::Acquire);
         let theirs = seen & !FLAG_BITS;
-        if theirs < self.r || theirs > self.w {
-            return Err(Poisoned::Position { theirs, low: self.r, high: self.w });
+        let foreign = seen & FLAG_BITS & !(WAITING | CLOSED);
+        if theirs < self.r || theirs > self.w || foreign != 0 {
+            return Err(Poisoned::Position { theirs: seen, low: self.r, high: self.w });
         }
         let read = self.control.msgs_read().load(Ordering::Relaxed);
         if read < self.read || read > self.sent {
@@ -228,6 +244,9 @@ impl<C: Control, B: Bytes> Tx<C, B> {
         let mask = self.ring.capacity() - 1;
         let mut at = self.w - self.base;
         for part in parts {
+            if part.len as u64 > LENGTH_BITS {
+                return TOO_LONG;
+            }
             let bytes = record_bytes(part.len as u64);
             let room = self.ring.capacity() - (at & mask);
             at += if bytes > room { room + bytes } else { bytes };
@@ -249,18 +268,19 @@ impl<C: Control, B: Bytes> Tx<C, B> {
         Ok(self.publish())
     }
 
-    /// Writes one whole message without publishing it (R-2: a burst may share one publish).
+    /// Writes one whole message without publishing it (R-2: a burst may share one publish). Without
+    /// parts there is no message, and nothing is written.
     #[inline]
     pub fn put(&mut self, parts: &[Part]) -> Result<(), Refusal> {
         let extent = self.extent(parts);
         if !self.has_credit() || extent + JUMP_RESERVE > self.room() || self.closed_by_reader {
             self.admit(parts, extent)?;
         }
-        let last = parts.len() - 1;
-        for (index, part) in parts.iter().enumerate() {
-            let more = if index < last { MORE } else { 0 };
-            self.record(VALID | more, part.at, part.len);
+        let Some((last, before)) = parts.split_last() else { return Ok(()) };
+        for part in before {
+            self.record(VALID | MORE, part.at, part.len);
         }
+        self.record(VALID, last.at, last.len);
         self.sent += 1;
         Ok(())
     }
@@ -271,6 +291,9 @@ impl<C: Control, B: Bytes> Tx<C, B> {
         self.refresh()?;
         if self.closed_by_reader {
             return Err(Refusal::Closed);
+        }
+        if extent == TOO_LONG {
+            return Err(Refusal::Length);
         }
         if !self.has_credit() {
             return Err(Refusal::Credit);
@@ -332,7 +355,8 @@ impl<C: Control, B: Bytes> Tx<C, B> {
         self.base = self.w;
     }
 
-    /// Asks to be marked once `parts` fit and half the credit is back.
+    /// Asks to be marked once `parts` fit and half the credit is back. Call after [`Self::publish`]: the
+    /// thresholds count what was put, and a reader cannot read what it does not see.
     pub fn arm(&mut self, parts_bytes: u64) -> Result<Arm, Poisoned> {
         // Withdraw an older wish first: the reader must not decide by its thresholds any more.
         self.control.r().fetch_and(!WAITING, C::ORDER);
@@ -529,8 +553,10 @@ impl<C: Control, B: Bytes> Rx<C, B> {
                 // SYNC R-2, pairs with the swap in `Tx::publish`.
                 let seen = self.control.w().load(Ordering::Acquire);
                 let theirs = seen & !FLAG_BITS;
-                if theirs < self.r {
-                    return Err(Poisoned::Position { theirs, low: self.r, high: u64::MAX });
+                // W stands behind a whole message, so it cannot end inside the one being read.
+                let low = self.r + if self.inside { ALIGN } else { 0 };
+                if theirs < low || seen & FLAG_BITS & !(ASLEEP | CLOSED) != 0 {
+                    return Err(Poisoned::Position { theirs: seen, low, high: u64::MAX });
                 }
                 self.w = seen;
                 if theirs == self.r {
@@ -552,7 +578,13 @@ impl<C: Control, B: Bytes> Rx<C, B> {
                     bytes: record.bytes,
                 }));
             }
-            if record.flags & JUMP != 0 && !self.follow(header, offset, record.len)? {
+            // Filler leads from somewhere to the ring's end, so two never follow each other: whatever a
+            // peer writes, this loop takes one filler and the announced jumps.
+            let filler = record.flags == VALID | PAD && offset != 0 && offset + record.bytes == capacity;
+            if !filler && record.flags != VALID | JUMP {
+                return Err(Poisoned::Header { header, position: self.r });
+            }
+            if !filler && !self.follow(header, offset, record.len)? {
                 return Ok(Next::Stalled);
             }
             self.r += record.bytes;
@@ -633,7 +665,9 @@ impl<C: Control, B: Bytes> Rx<C, B> {
             }
             // SYNC R-4, pairs with the fetch_and and CAS in `Tx::arm`.
             let kept = self.control.r().compare_exchange(seen, self.r | WAITING, C::ORDER, Ordering::Acquire);
-            if kept.is_ok() {
+            // The wish may have been withdrawn and renewed under the same R since the thresholds were
+            // read; after this CAS they are those of the wish that was kept.
+            if kept.is_ok() && !self.satisfies_writer() {
                 return false;
             }
         }

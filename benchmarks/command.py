@@ -1,0 +1,176 @@
+"""The command line: what to measure, then measure it, print it, write it. See benchmarks/README.md."""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks import cases, idle, machine, plot, report, rivals, syscalls
+from benchmarks.harness import Plan, Run
+from benchmarks.placement import PLACEMENTS
+from benchmarks.stats import Results
+
+FOLDER = Path(__file__).parent / "results"
+SIZES = [32, 256, 1024, 4096, 65536, 1 << 20, 16 << 20]
+QUICK_SIZES = [32, 1024, 65536, 1 << 20]
+
+CASES: dict[str, Callable[[Run], None]] = {
+    "throughput": cases.oneway,
+    "latency": cases.trips,
+    "limits": cases.limits,
+    "connect": cases.connect,
+    "inproc": cases.inproc,
+    "syscalls": syscalls.syscalls,
+    "idle": idle.idle,
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measure shmzmq beside its rivals."
+    )
+    made.add_argument(
+        "--quick", action="store_true", help="at most a minute: fewer rivals, sizes, repetitions"
+    )
+    made.add_argument("--only", metavar="CASE,...", help=f"of {', '.join(CASES)}")
+    made.add_argument(
+        "--rivals", metavar="NAME,...", help="as --list names them; default: all that are installed"
+    )
+    made.add_argument("--sizes", metavar="BYTES,...", help=f"default {','.join(map(str, SIZES))}")
+    made.add_argument("--repeat", type=int, metavar="N", help="repetitions (default 5, quick 3)")
+    made.add_argument("--placement", metavar="P,...", help=f"of {', '.join(PLACEMENTS)}; default one,two")
+    made.add_argument("--out", type=Path, default=FOLDER, metavar="DIR", help="where results go")
+    made.add_argument("--no-write", action="store_true", help="print only")
+    made.add_argument("--list", action="store_true", help="name the rivals and whether they are here")
+    return made
+
+
+def _split(text: str, known: list[str], what: str) -> list[str]:
+    chosen = [part.strip() for part in text.split(",") if part.strip()]
+    for part in chosen:
+        if part not in known:
+            raise SystemExit(f"unknown {what} {part!r}; known: {', '.join(known)}")
+    return chosen
+
+
+def _rivals(options: argparse.Namespace) -> list[Any]:
+    known = [rival.name for rival in rivals.EVERY]
+    if options.rivals:
+        names = _split(options.rivals, known, "rival")
+    else:
+        names = list(rivals.QUICK) if options.quick else known
+    return [rivals.named(name) for name in names]
+
+
+def _plan(options: argparse.Namespace, chosen: list[Any]) -> Plan:
+    quick = options.quick
+    sizes = (
+        [int(size) for size in options.sizes.split(",")]
+        if options.sizes
+        else (QUICK_SIZES if quick else SIZES)
+    )
+    placements = (
+        _split(options.placement, list(PLACEMENTS), "placement") if options.placement else ["one", "two"]
+    )
+    repeat = options.repeat or (3 if quick else 5)
+    if repeat < 1 or min(sizes) < 16:
+        raise SystemExit("--repeat must be at least 1 and --sizes at least 16 bytes")
+    return Plan(
+        rivals=chosen,
+        sizes=sizes,
+        repeat=repeat,
+        sample_seconds=0.12 if quick else 0.35,
+        limit_seconds=50 if quick else 14 * 60,
+        peers=100 if quick else 1000,
+        watch_seconds=1 if quick else 10,
+        connections=80 if quick else 128,
+        placements=placements,
+        traced_rounds=20 if quick else 80,
+    )
+
+
+def _scratch() -> str | None:
+    """Shared memory for files that libraries map, unless it is the small one of a container."""
+    import shutil
+
+    place = Path("/dev/shm")
+    return str(place) if place.is_dir() and shutil.disk_usage(place).free > 2**30 else None
+
+
+def _measure(plan: Plan, only: list[str]) -> Results:
+    results = Results()
+    with tempfile.TemporaryDirectory(prefix="benchmarks-", dir=_scratch()) as scratch:
+        run = Run(plan, results, Path(scratch))
+        for name in only:
+            if run.late():
+                results.note(f"{name} was not measured: the run's time was over")
+                continue
+            begun = time.monotonic()
+            CASES[name](run)
+            results.seconds[name] = round(time.monotonic() - begun, 1)
+        run.say("")
+    return results
+
+
+def _name(head: dict[str, Any], options: argparse.Namespace) -> str:
+    """A partial run must not replace a whole one of the same day and commit."""
+    parts = [head["date"], head["commit"]]
+    if options.quick:
+        parts.append("quick")
+    if options.only or options.rivals or options.sizes or options.placement:
+        parts.append("partial")
+    return "-".join(parts)
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = parser().parse_args(argv)
+    if options.list:
+        for rival in rivals.EVERY:
+            print(f"{rival.name:18} {rival.version() if rival.available() else 'not installed'}")
+        return 0
+    only = _split(options.only, list(CASES), "case") if options.only else list(CASES)
+    wanted = _rivals(options)
+    here = [rival for rival in wanted if rival.available()]
+    plan = _plan(options, here)
+    begun, facts = time.monotonic(), machine.facts()
+    results = _measure(plan, only)
+    for rival in wanted:
+        if rival not in here:
+            results.note(f"{rival.name} is not installed here")
+    head = {
+        "date": machine.today(),
+        "commit": machine.commit(),
+        "machine": {**facts, "load_after": machine.facts()["load_before"]},
+        "versions": {rival.name: rival.version() for rival in here if rival.version() != "stdlib"},
+        "options": {
+            "quick": options.quick,
+            "only": only,
+            "repeat": plan.repeat,
+            "sizes": plan.sizes,
+            "sample_seconds": plan.sample_seconds,
+        },
+        "seconds": {**results.seconds, "all": round(time.monotonic() - begun, 1)},
+    }
+    print(report.summary(results))
+    if not options.no_write:
+        _write(options, head, results)
+    return 0
+
+
+def _write(options: argparse.Namespace, head: dict[str, Any], results: Results) -> None:
+    name = _name(head, options)
+    options.out.mkdir(parents=True, exist_ok=True)
+    picture = None
+    if plot.available():
+        title = (
+            f"{head['machine']['cpu']}, {head['machine']['python']}, {head['date']}, commit {head['commit']}"
+        )
+        if plot.draw(options.out / f"{name}.png", title, results):
+            picture = f"{name}.png"
+    else:
+        results.note("no picture: matplotlib is not installed")
+    for path in report.write(options.out, name, head, results, picture):
+        print(path)
+

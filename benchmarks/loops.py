@@ -1,0 +1,77 @@
+"""Timed loops that `shmzmq bench` does not need: waiting inline, a slow receiver, batches, one thread.
+
+As in the shared loops, the last message of each round is checked, so that a message lost or repeated shows in
+the round it happened in, and nothing else is done per message.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from itertools import repeat
+from typing import Any
+
+from benchmarks.core import bench
+from benchmarks.rivals.base import BATCH
+
+STRIDE = (
+    8  # a slow receiver works after this many messages: one inner loop each would cost too much by itself
+)
+
+
+def pour_trying(try_send: Callable[[Any], Any], block: Sequence[bytes], rounds: int) -> None:
+    rest = os.sched_yield
+    for _ in repeat(None, rounds):
+        for message in block:
+            while not try_send(message):
+                rest()
+
+
+def drain_trying(try_recv: Callable[[], Any], block: Sequence[bytes], rounds: int) -> None:
+    rest = os.sched_yield
+    message = None
+    for _ in repeat(None, rounds):
+        for _ in repeat(None, len(block)):
+            while (message := try_recv()) is None:
+                rest()
+        bench.check(message, block[-1])
+
+
+def drain_slowly(recv: Callable[[], Any], block: Sequence[bytes], rounds: int, work: int) -> None:
+    """`work` turns of an empty loop after every STRIDE messages; the block is a multiple of STRIDE."""
+    turns, rest = divmod(len(block), STRIDE)
+    if rest:
+        raise bench.BenchError(f"a block of {len(block)} messages is no multiple of {STRIDE}")
+    message = None
+    for _ in repeat(None, rounds):
+        for _ in repeat(None, turns):
+            for _ in repeat(None, STRIDE):
+                message = recv()
+            for _ in repeat(None, work):
+                pass
+        bench.check(message, block[-1])
+
+
+def pour_many(send_many: Callable[[list[bytes]], Any], block: list[bytes], rounds: int) -> None:
+    for _ in repeat(None, rounds):
+        send_many(block)
+
+
+def drain_many(recv_many: Callable[[int], Sequence[Any]], block: Sequence[bytes], rounds: int) -> None:
+    """In whatever batches the library returns; the last message of each batch is checked."""
+    wanted, got, length = rounds * len(block), 0, len(block)
+    while got < wanted:
+        batch = recv_many(min(BATCH, wanted - got))
+        if batch:
+            got += len(batch)
+            bench.check(batch[-1], block[(got - 1) % length])
+
+
+def there_and_back(
+    send: Callable[[Any], Any], recv: Callable[[], Any], block: Sequence[bytes], rounds: int
+) -> None:
+    """One thread sends each message and receives it at once."""
+    got = None
+    for _ in repeat(None, rounds):
+        for message in block:
+            send(message)
+            got = recv()
+        bench.check(got, block[-1])

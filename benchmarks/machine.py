@@ -1,0 +1,61 @@
+"""The facts without which a figure means nothing, and no others: no host name, no user, no path."""
+
+import datetime
+import os
+import platform
+import re
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+
+
+def facts() -> dict[str, Any]:
+    return {
+        "cpu": _cpu_model(),
+        "cpus": os.cpu_count(),
+        "cpus_allowed": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "virtual": _virtual(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "kernel": f"{platform.system()} {platform.release().split('-')[0]}",
+        "architecture": platform.machine(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "load_before": round(os.getloadavg()[0], 2),
+    }
+
+
+def _cpu_model() -> str:
+    with suppress(OSError):
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.M)
+        if found:
+            return found[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _virtual() -> bool:
+    """Whether the CPU says it runs below a hypervisor; wake-ups and spinning then cost otherwise."""
+    with suppress(OSError):
+        return re.search(r"^flags.*\bhypervisor\b", Path("/proc/cpuinfo").read_text(), re.M) is not None
+    return False
+
+
+def commit() -> str:
+    """Short hash of the tree that was measured, `-dirty` if it had uncommitted changes outside results."""
+    name = _git("rev-parse", "--short=10", "HEAD") or "unknown"
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results")
+    return f"{name}-dirty" if changed else name
+
+
+def _git(*arguments: str) -> str:
+    with suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=10, check=False
+        )
+        return done.stdout.strip() if done.returncode == 0 else ""
+    return ""
+
+
+def today() -> str:
+    return datetime.datetime.now(datetime.UTC).date().isoformat()

@@ -1,0 +1,260 @@
+"""Results as JSON (everything), Markdown (to read and to quote) and a short text for the terminal."""
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from benchmarks import targets
+from benchmarks.stats import Results, Series, figure, ratio
+
+SCHEMA = 1
+US = targets.US
+
+CAVEAT = (
+    "Every library was measured in this one run, in turns, a fresh pair of pinned processes each time. "
+    "Figures are medians (lowest to highest of the repetitions). Compare rows of one table; do not compare "
+    "with another machine, another run or another placement. What each figure means: benchmarks/README.md."
+)
+
+
+def size_name(size: int) -> str:
+    for unit, factor in (("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size >= factor and size % factor == 0:
+            return f"{size // factor} {unit}"
+    return f"{size} B"
+
+
+def rate(series: Series, size: int) -> str:
+    """Messages for small ones, bytes for large ones: what a reader would count."""
+    if size < 65536:
+        return _spread(series, lambda value: value / 1e6) + " M/s"
+    return _spread(series, lambda value: value * size / 1e9) + " GB/s"
+
+
+def _spread(series: Series, scale: Callable[[float], float] = float) -> str:
+    middle = figure(scale(series.median))
+    if len(series.values) < 2:
+        return middle
+    return f"{middle} ({figure(scale(series.low))} to {figure(scale(series.high))})"
+
+
+def table(header: list[str], rows: Iterable[list[str]]) -> str:
+    """A Markdown table that can be read as it is, in a terminal too."""
+    lines = [header, *rows]
+    widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(header))]
+    texts = [" | ".join(map(_cell, enumerate(zip(line, widths, strict=True)))) for line in lines]
+    rule = "|".join(
+        "-" * (width + 2) if not at else "-" * (width + 1) + ":" for at, width in enumerate(widths)
+    )
+    return "\n".join([f"| {texts[0]} |", f"|{rule}|", *(f"| {text} |" for text in texts[1:])]) + "\n"
+
+
+def _cell(placed: tuple[int, tuple[str, int]]) -> str:
+    column, (text, width) = placed
+    return text.rjust(width) if column else text.ljust(width)
+
+
+# --- JSON ------------------------------------------------------------------------------------------------
+
+
+def as_json(head: dict[str, Any], results: Results) -> str:
+    series = [
+        {**key._asdict(), "unit": one.unit, "values": one.values, "error": one.error or None}
+        for key, one in results.series.items()
+    ]
+    rows = [row._asdict() for row in targets.rows(results)]
+    whole = {"schema": SCHEMA, **head, "notes": results.notes, "targets": rows, "series": series}
+    return json.dumps(whole, indent=1) + "\n"
+
+
+# --- Markdown --------------------------------------------------------------------------------------------
+
+
+def as_markdown(head: dict[str, Any], results: Results, plot: str | None) -> str:
+    parts = [_heading(head), CAVEAT + "\n"]
+    if plot:
+        parts.append(f"![one-way throughput over message size; round trips]({plot})\n")
+    parts += ["## Targets\n", _targets(results)]
+    parts += _oneway(results)
+    parts += _trips(results)
+    parts += _limits(results)
+    parts += _small(results)
+    parts += _notes(results)
+    return "\n".join(parts)
+
+
+def _heading(head: dict[str, Any]) -> str:
+    machine = head["machine"]
+    kind = "virtual" if machine["virtual"] else "physical"
+    versions = ", ".join(f"{name} {version}" for name, version in head["versions"].items())
+    return (
+        f"# Benchmark of {head['date']}, commit {head['commit']}\n\n"
+        f"- {machine['cpu']}, {machine['cpus_allowed']} of {machine['cpus']} CPUs, {kind}, "
+        f"{machine['memory_gib']} GiB, {machine['kernel']}, {machine['architecture']}\n"
+        f"- {machine['python']}; {versions}\n"
+        f"- {head['options']['repeat']} repetitions of {head['options']['sample_seconds']:g} s each"
+        f"{', quick run' if head['options']['quick'] else ''}; load before the run {machine['load_before']}, "
+        f"after {machine['load_after']}; took {head['seconds']['all']:.0f} s\n"
+    )
+
+
+def _targets(results: Results) -> str:
+    rows = [list(row) for row in targets.rows(results)]
+    return table(["id", "on", "measured", "target", ""], rows)
+
+
+def _oneway(results: Results) -> list[str]:
+    parts = []
+    titles = {
+        "plain": "One way, `send` and `recv`",
+        "slow": "One way, receiver slowed by a fifth",
+        "many": "One way, batches of up to 100",
+    }
+    for variant, title in titles.items():
+        sizes = results.sizes("oneway", variant)
+        if not sizes:
+            continue
+        parts += [f"## {title}\n", _rate_table(results, "oneway", variant, sizes)]
+        if variant == "slow":
+            parts.append(_kept(results, sizes))
+        ratios = _ratio_table(results, variant, sizes)
+        if ratios:
+            parts += ["Times faster than the rival, repetition by repetition:\n", ratios]
+    return parts
+
+
+def _place_of(results: Results, case: str) -> str:
+    return next(key.placement for key in results.series if key.case == case)
+
+
+def _rate_table(results: Results, case: str, variant: str, sizes: list[int]) -> str:
+    place = _place_of(results, case)
+    rows = []
+    for subject in results.subjects(case, variant):
+        cells = []
+        for size in sizes:
+            found = results.get(case, variant, size, place, subject)
+            cells.append(rate(found, size) if found else "-")
+        rows.append([subject, *cells])
+    return table(["", *map(size_name, sizes)], rows)
+
+
+def _ratio_table(results: Results, variant: str, sizes: list[int]) -> str:
+    place = _place_of(results, "oneway")
+    rows = []
+    for subject in results.subjects("oneway", variant):
+        if subject.startswith(US) or US not in results.subjects("oneway", variant):
+            continue
+        cells = []
+        for size in sizes:
+            ours, theirs = (results.get("oneway", variant, size, place, name) for name in (US, subject))
+            cells.append(str(ratio(ours, theirs)) if ours and theirs else "-")
+        rows.append([subject, *cells])
+    return table([f"{US} over", *map(size_name, sizes)], rows) if rows else ""
+
+
+def _kept(results: Results, sizes: list[int]) -> str:
+    place = _place_of(results, "oneway")
+    rows = []
+    for subject in results.subjects("oneway", "slow vs plain"):
+        kept = (results.get("oneway", "slow vs plain", size, place, subject) for size in sizes)
+        rows.append([subject, *(_spread(one) if one else "-" for one in kept)])
+    return "Of the plain rate, as one with a perfect queue would keep about 0.83:\n\n" + table(
+        ["", *map(size_name, sizes)], rows
+    )
+
+
+TRIP_COLUMNS = (
+    "default p50",
+    "default p99",
+    "first after 1 ms",
+    "again after 1 ms",
+    "no spin p50",
+    "no spin p99",
+)
+
+
+def _trips(results: Results) -> list[str]:
+    parts = []
+    places = list(dict.fromkeys(key.placement for key in results.series if key.case == "trip"))
+    names = {"one": "both ends on one CPU", "two": "on two CPUs", "free": "not pinned"}
+    for place in places:
+        rows = []
+        for subject in results.subjects("trip"):
+            found = [results.get("trip", column, 32, place, subject) for column in TRIP_COLUMNS]
+            if any(found):
+                rows.append([subject, *(_spread(one) if one else "-" for one in found)])
+        parts += [f"## Round trip of 32 B, {names[place]}, us\n", table(["", *TRIP_COLUMNS], rows)]
+    return parts
+
+
+def _limits(results: Results) -> list[str]:
+    sizes = results.sizes("limit", "pipeline")
+    if not sizes:
+        return []
+    return ["## Copy in, copy out in C\n", _rate_table(results, "limit", "pipeline", sizes)]
+
+
+def _small(results: Results) -> list[str]:
+    """The cases that are one table of variants by subject."""
+    titles = {
+        "connect": "Connect to first reply, us",
+        "inproc": "Inproc in one thread, ns per send and recv of 32 B",
+        "calls": "System calls, both ends together",
+        "idle": "Idle ipc connections, both ends together unless said",
+    }
+    parts = []
+    for case, title in titles.items():
+        subjects = results.subjects(case)
+        if not subjects:
+            continue
+        keys = dict.fromkeys(
+            (key.variant, key.size, key.placement) for key in results.series if key.case == case
+        )
+        rows = []
+        for variant, size, place in keys:
+            found = [results.get(case, variant, size, place, subject) for subject in subjects]
+            if any(found):
+                unit = next(one.unit for one in found if one)
+                label = f"{variant}, {size} peers" if case == "idle" and size else variant
+                label += f", {unit}" if case == "calls" else ""
+                rows.append([label, *(_spread(one) if one else "-" for one in found)])
+        parts += [f"## {title}\n", table(["", *subjects], rows)]
+    return parts
+
+
+def _notes(results: Results) -> list[str]:
+    errors = [
+        f"- {key.subject}, {key.case} {key.variant}, {size_name(key.size)}, {key.placement}: {one.error}"
+        for key, one in results.series.items()
+        if one.error
+    ]
+    notes = [f"- {note}" for note in results.notes]
+    return ["## What did not work\n", *notes, *errors, ""] if notes or errors else []
+
+
+# --- files, terminal -------------------------------------------------------------------------------------
+
+
+def write(folder: Path, name: str, head: dict[str, Any], results: Results, plot: str | None) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {"json": as_json(head, results), "md": as_markdown(head, results, plot)}
+    paths = []
+    for suffix, text in texts.items():
+        path = folder / f"{name}.{suffix}"
+        path.write_text(text)
+        paths.append(path)
+    return paths
+
+
+def summary(results: Results) -> str:
+    """What was measured, for the terminal: the tables, then the targets that this run can judge."""
+    rows = [list(row) for row in targets.rows(results) if row.verdict != "not measured"]
+    judged = (
+        table(["id", "on", "measured", "target", ""], rows)
+        if rows
+        else "No target can be judged from this run."
+    )
+    parts = [*_oneway(results), *_trips(results), *_limits(results), *_small(results), "## Targets\n", judged]
+    return "\n".join([*parts, *_notes(results)])

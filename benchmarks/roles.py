@@ -1,0 +1,173 @@
+"""What a child of this benchmark can be told, beyond the shared commands. One class, one `do_` per command.
+
+This file runs in the children. It knows libraries and loops; it knows no schedule, no placement, no results.
+"""
+
+import importlib
+import resource
+from contextlib import suppress
+from typing import Any, ClassVar
+
+from benchmarks import loops, rivals
+from benchmarks.core import bench
+from benchmarks.rivals.base import BATCH
+
+
+class Worker(bench.Worker):
+    """Commands for links of every rival, and for modules with pyzmq's API."""
+
+    most: ClassVar[dict[str, int]] = {
+        "plain": bench.BLOCK_MESSAGES,
+        "slow": bench.BLOCK_MESSAGES,
+        "many": BATCH,
+    }
+
+    def __init__(self, rival: Any, wiring: Any) -> None:
+        super().__init__(rival, wiring)
+        self.context: Any = None
+        self.sockets: list[Any] = []
+
+    # One way
+
+    def pour(self, block: list[bytes], rounds: int, variant: str) -> None:
+        try_send = getattr(self.end, "try_send", None)
+        if variant == "many":
+            loops.pour_many(self.end.send_many, block, rounds)
+        elif try_send is not None:
+            loops.pour_trying(try_send, block, rounds)
+        else:
+            bench.pour(self.end.send, block, rounds)
+
+    def drain(self, block: list[bytes], rounds: int, variant: str, work: int) -> None:
+        try_recv = getattr(self.end, "try_recv", None)
+        if variant == "many":
+            loops.drain_many(self.end.recv_many, block, rounds)
+        elif variant == "slow":
+            loops.drain_slowly(self.end.recv, block, rounds, work)
+        elif try_recv is not None:
+            loops.drain_trying(try_recv, block, rounds)
+        else:
+            bench.drain(self.end.recv, block, rounds)
+
+    def do_has_many(self, role: str) -> bool:
+        return getattr(self.end, "send_many" if role == "push" else "recv_many", None) is not None
+
+    def do_turn_ns(self) -> float:
+        """What one turn of an empty loop costs here: the unit of a slow receiver's work."""
+        best = float("inf")
+        for _ in range(5):
+            started = bench.perf()
+            for _ in range(100_000):
+                pass
+            best = min(best, (bench.perf() - started) / 100_000)
+        return best
+
+    # Round trips, counted instead of timed: for the system calls of each
+
+    def do_trips(self, size: int, count: int) -> int:
+        """`count` round trips in one burst; how many the far end really served."""
+        block = self.block(size)
+        bench.burst(self.end, (block * (count // len(block) + 1))[:count], 0)
+        bench.halt(self.end, size)
+        return count + 2
+
+    def do_nothing(self) -> None:
+        """What a command costs by itself."""
+
+    def do_sleep_in_recv(self) -> None:
+        """Sit in recv until the peer sends one message: how an idle program waits."""
+        bench.check(self.end.recv(), self.block(32)[0], whole=True)
+
+    def do_wake_peer(self) -> None:
+        self.end.send(self.block(32)[0])
+
+    # Connecting
+
+    def do_reply(self, turns: int) -> None:
+        """Serve `turns` clients one round trip each; do_bind comes first."""
+        for _ in range(turns):
+            self.sockets[0].send(self.sockets[0].recv())
+
+    def do_bind(self, kind: str) -> str:
+        zmq = importlib.import_module(self.rival.module)
+        self.context = zmq.Context()
+        self.sockets = [self.context.socket(getattr(zmq, kind))]
+        return self.rival.bind(self.sockets[0], self.rival.address(self.wiring, kind.lower()))
+
+    def do_visit(self, address: str, turns: int) -> list[tuple[float, float]]:
+        """In us per visit: from connect, and from the making of the context, to the first reply."""
+        zmq = importlib.import_module(self.rival.module)
+        message = self.block(32)[0]
+        visits = []
+        for _ in range(turns):
+            begun = bench.perf()
+            context = zmq.Context()
+            socket = context.socket(zmq.REQ)
+            connecting = bench.perf()
+            socket.connect(address)
+            socket.send(message)
+            reply = socket.recv()
+            ended = bench.perf()
+            bench.check(reply, message, whole=True)
+            socket.close(0)
+            context.term()
+            visits.append(((ended - connecting) / 1e3, (ended - begun) / 1e3))
+        return visits
+
+    # Many idle peers
+
+    def do_raise_limit(self) -> int:
+        """As many descriptors as this user may have; that number."""
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+    def do_prepare_peers(self, most: int) -> None:
+        """A context with room for that many sockets, made before the first measurement."""
+        zmq = importlib.import_module(self.rival.module)
+        self.context = zmq.Context()
+        self.context.max_sockets = most + 16
+
+    def do_add_peers(self, address: str, count: int) -> None:
+        """Connect further PUSH sockets; each sends one message, which shows that it is connected."""
+        zmq = importlib.import_module(self.rival.module)
+        for _ in range(count):
+            socket = self.context.socket(zmq.PUSH)
+            socket.connect(address)
+            socket.send(self.block(32)[0])
+            self.sockets.append(socket)
+
+    def do_meet_peers(self, count: int) -> None:
+        """Receive that many first messages."""
+        for _ in range(count):
+            bench.check(self.sockets[0].recv(), self.block(32)[0], whole=True)
+
+    def do_wait_for_peer(self) -> None:
+        """Sit in recv among idle peers until one of them speaks."""
+        self.sockets[0].recv()
+
+    def do_speak(self) -> None:
+        self.sockets[0].send(self.block(32)[0])
+
+    # One thread
+
+    def do_local(self, size: int, seconds: float) -> float:
+        """ns per send and recv of one inproc pair in this thread."""
+        near, far = self.rival.open_local()
+        block = self.block(size)
+        loops.there_and_back(near.send, far.recv, block, 4)
+        rounds = 1
+        while True:
+            started = bench.perf()
+            loops.there_and_back(near.send, far.recv, block, rounds)
+            took = bench.perf() - started
+            if took >= seconds * 1e9:
+                near.close()
+                return took / (rounds * len(block))
+            rounds = max(rounds + 1, min(rounds * 8, int(rounds * 1.2e9 * seconds / took)))
+
+
+def child(rival: str, wiring: Any, control: Any, cpu: int | None, cap: int) -> None:
+    """Entry of every spawned process of this benchmark."""
+    bench.obey(Worker(rivals.named(rival), wiring), control, cpu, cap)

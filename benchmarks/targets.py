@@ -1,0 +1,230 @@
+"""The project's targets, computed from one run. A target is a ratio inside the run wherever it can be one.
+
+Each function returns rows of (id, what, measured, target, verdict). The verdict is `met`, `missed`,
+`not measured`, or `shown` for a figure that has no target but is needed to read its neighbour. Nothing fails
+because of it.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from benchmarks.stats import Results, Series, best, figure, ratio
+
+US = "shmzmq"
+PYZMQ = "pyzmq-ipc"
+PYZMQ_FORMS = (PYZMQ, "pyzmq-ipc-frames")
+KIB, MIB = 1024, 1 << 20
+
+
+Pair = tuple[Series | None, Series | None]  # ours, theirs
+
+
+class Row(NamedTuple):
+    id: str
+    on: str
+    measured: str
+    target: str
+    verdict: str
+
+
+def _missing(id_: str, on: str, target: str) -> Row:
+    return Row(id_, on, "-", target, "not measured")
+
+
+def _judge(good: bool) -> str:
+    return "met" if good else "missed"
+
+
+def _place(results: Results) -> str:
+    return "two" if any(k.placement == "two" for k in results.series) else "free"
+
+
+def _at_least(id_: str, on: str, pair: Pair, factor: float, name: str) -> Row:
+    """Ours is a rate: it must be `factor` times theirs."""
+    target = f">= {factor:g}x {name}"
+    ours, theirs = pair
+    if ours is None or theirs is None:
+        return _missing(id_, on, target)
+    found = ratio(ours, theirs)
+    return Row(id_, on, str(found), target, _judge(found.middle >= factor))
+
+
+def _at_most(id_: str, on: str, pair: Pair, factor: float, name: str) -> Row:
+    """Ours is a cost: it must be no more than `factor` times theirs."""
+    target = f"<= {factor:g}x {name}"
+    ours, theirs = pair
+    if ours is None or theirs is None:
+        return _missing(id_, on, target)
+    found = ratio(ours, theirs)
+    return Row(id_, on, str(found), target, _judge(found.middle <= factor))
+
+
+def _absolute(id_: str, on: str, ours: Series | None, bound: float, unit: str, *, most: bool = True) -> Row:
+    target = f"{'<=' if most else '>='} {bound:g} {unit}"
+    if ours is None:
+        return _missing(id_, on, target)
+    good = ours.median <= bound if most else ours.median >= bound
+    spread = f" ({figure(ours.low)} to {figure(ours.high)})" if len(ours.values) > 1 else ""
+    return Row(id_, on, f"{figure(ours.median)}{spread} {unit}", target, _judge(good))
+
+
+def _oneway(results: Results, size: int, subject: str, variant: str = "plain") -> Series | None:
+    return results.get("oneway", variant, size, _place(results), subject)
+
+
+def _fastest_other(results: Results, size: int) -> tuple[str, Series] | None:
+    """The fastest library that is neither us nor pyzmq."""
+    others = (name for name in results.subjects("oneway", "plain") if not name.startswith((US, "pyzmq")))
+    found = ((name, series) for name in others if (series := _oneway(results, size, name)))
+    return best(found, highest=True)
+
+
+def _versus_fastest(results: Results, id_: str, on: str, size: int, factor: float) -> Row:
+    other = _fastest_other(results, size)
+    if other is None:
+        return _missing(id_, on, f">= {factor:g}x the fastest other rival")
+    return _at_least(id_, on, (_oneway(results, size, US), other[1]), factor, f"{other[0]}, the fastest here")
+
+
+def t1(results: Results) -> list[Row]:
+    on = "ipc 32 B one way"
+    ours, theirs = _oneway(results, 32, US), _oneway(results, 32, PYZMQ)
+    return [_at_least("T1", on, (ours, theirs), 10, PYZMQ), _versus_fastest(results, "T1", on, 32, 2)]
+
+
+def t2(results: Results) -> list[Row]:
+    ours, theirs = _oneway(results, KIB, US), _oneway(results, KIB, PYZMQ)
+    slow, slow_pyzmq = _oneway(results, KIB, US, "slow"), _oneway(results, KIB, PYZMQ, "slow")
+    return [
+        _at_least("T2", "ipc 1 KiB one way", (ours, theirs), 10, PYZMQ),
+        _at_least("T2", "ipc 1 KiB, receiver 20 % slower", (slow, slow_pyzmq), 10, PYZMQ),
+    ]
+
+
+def t3(results: Results) -> list[Row]:
+    on, size = "ipc 64 KiB, bytes in and out", 64 * KIB
+    ours, theirs = _oneway(results, size, US), _oneway(results, size, PYZMQ)
+    return [_at_least("T3", on, (ours, theirs), 8, PYZMQ), _versus_fastest(results, "T3", on, size, 1.3)]
+
+
+def t4(results: Results) -> list[Row]:
+    rows = []
+    for size, text in ((MIB, "1 MiB"), (16 * MIB, "16 MiB")):
+        on, ours = f"ipc {text}, bytes in and out", _oneway(results, size, US)
+        pipelines = results.subjects("limit", "pipeline")
+        limits = ((n, s) for n in pipelines if (s := results.get("limit", "pipeline", size, "two", n)))
+        limit = best(limits, highest=True)
+        name = f"the C pipeline{f' ({limit[0][2:]})' if limit else ''}"
+        rows.append(_at_least("T4", on, (ours, limit[1] if limit else None), 0.6, name))
+        forms = ((n, s) for n in PYZMQ_FORMS if (s := _oneway(results, size, n)))
+        form = best(forms, highest=True)
+        name = form[0] if form else "pyzmq's best form"
+        rows.append(_at_least("T4", on, (ours, form[1] if form else None), 3, name))
+    return rows
+
+
+def _trip(results: Results, variant: str, place: str, subject: str) -> Series | None:
+    return results.get("trip", variant, 32, place, subject)
+
+
+def t6(results: Results) -> list[Row]:
+    ours, theirs = (_trip(results, "default p50", "two", name) for name in (US, PYZMQ))
+    again = _trip(results, "again after 1 ms", "two", US)
+    rows = [
+        _absolute("T6", "round trip 32 B, two CPUs", ours, 1.5, "us"),
+        _at_most("T6", "round trip 32 B, two CPUs", (ours, theirs), round(1 / 30, 4), PYZMQ),
+        _absolute("T6", "the same, coming back after 1 ms", again, 1.5, "us"),
+    ]
+    alone, theirs = (_trip(results, "default p50", "one", name) for name in (US, PYZMQ))
+    if alone and theirs:
+        measured = f"{figure(alone.median)} us, {ratio(alone, theirs)} of {PYZMQ}"
+        rows.append(Row("T6", "round trip 32 B, one CPU", measured, "none: spinning cannot help", "shown"))
+    return rows
+
+
+def t7(results: Results) -> list[Row]:
+    rows = []
+    for place in ("one", "two"):
+        ours, floor = (
+            _trip(results, "no spin p50", place, US),
+            _trip(results, "default p50", place, "C eventfd"),
+        )
+        rows.append(
+            _at_most("T7", f"round trip, no spin, placement {place}", (ours, floor), 1.3, "C eventfd")
+        )
+    return rows
+
+
+def t8(results: Results) -> list[Row]:
+    ours = _oneway(results, 32, US, "many")
+    return [_absolute("T8", "batches of 100, 32 B", ours, 20e6, "msg/s", most=False)]
+
+
+def t9(results: Results) -> list[Row]:
+    """Zero means that not even one message in a thousand costs a call."""
+    place = _place(results)
+    rows = []
+    for variant, bound, unit in (
+        ("streaming", 0.001, "calls per message"),
+        ("idle", 0.0, "calls per second"),
+        ("asleep", 4.0, "calls per round trip"),
+    ):
+        ours = results.get("calls", variant, 32, place, US)
+        rows.append(_absolute("T9", f"system calls, {variant}, both ends", ours, bound, unit))
+    return rows
+
+
+def t10(results: Results) -> list[Row]:
+    ours, theirs = (results.get("inproc", "send and recv", 32, "one", name) for name in (US, "pyzmq-ipc"))
+    return [_at_most("T10", "inproc, one thread, 32 B", (ours, theirs), 1 / 8, "pyzmq")]
+
+
+def t11(results: Results) -> list[Row]:
+    rows = []
+    for size, text, factor in ((32, "32 B", 5), (KIB, "1 KiB", 2.5)):
+        ours, theirs = _oneway(results, size, "shmzmq-tcp"), _oneway(results, size, "pyzmq-tcp")
+        rows.append(_at_least("T11", f"tcp {text} one way", (ours, theirs), factor, "pyzmq-tcp"))
+    return rows
+
+
+def t17(results: Results) -> list[Row]:
+    rows = []
+    for scheme, us, them in (("ipc", US, PYZMQ), ("tcp", "shmzmq-tcp", "pyzmq-tcp")):
+        ours, theirs = (
+            results.get("connect", "connect to reply", 32, _place(results), name) for name in (us, them)
+        )
+        rows.append(_at_most("T17", f"connect to first reply, {scheme}", (ours, theirs), 1, them))
+    return rows
+
+
+def t18(results: Results) -> list[Row]:
+    place = _place(results)
+    beyond = results.get("idle", "binder fds per peer, beyond 64", 0, place, US)
+    rows = [_absolute("T18", "binder's fds per idle peer beyond 64", beyond, 1, "fds")]
+    on, target = "memory of an idle connection, both ends", "<= 64 KiB"
+    parts = [
+        results.get("idle", name, 0, place, US)
+        for name in ("KiB per connection", "of it shared, KiB", "system's Shmem, KiB")
+    ]
+    if any(part is None for part in parts):
+        return [*rows, _missing("T18", on, target)]
+    whole, mapped, system = (part.median for part in parts if part)
+    # Pages of a memfd that nobody has mapped are committed too, and only the system's figure has them.
+    committed = whole - mapped + max(mapped, system)
+    return [*rows, Row("T18", on, f"{figure(committed)} KiB", target, _judge(committed <= 64))]
+
+
+def t23(results: Results) -> list[Row]:
+    rows = []
+    for key in results.series:
+        if key.case == "idle" and key.variant.startswith("wake-ups") and key.subject == US:
+            ours = results.get(*key)
+            rows.append(_absolute("T23", f"{key.variant}, {key.size} idle peers", ours, 0, "wake-ups"))
+    return rows or [_missing("T23", "wake-ups with idle peers", "<= 0 wake-ups")]
+
+
+EVERY: tuple[Callable[[Results], list[Row]], ...] = (t1, t2, t3, t4, t6, t7, t8, t9, t10, t11, t17, t18, t23)
+
+
+def rows(results: Results) -> list[Row]:
+    return [row for compute in EVERY for row in compute(results)]

@@ -1,0 +1,380 @@
+//! A context: owner of sockets and I/O threads; the unit of shutdown and of inproc names.
+//!
+//! **Order of ending.** `terminate` makes every call on every socket fail with ETERM; `wait_empty`
+//! waits until all sockets are closed and have lingered; `finish` ends the I/O threads. Sockets are
+//! kept in the table from `socket` to `unregister`, which runs when the last session let go of it.
+//!
+//! I/O threads start with the first endpoint that needs one.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::thread::futex;
+use shmzmq_shm::fork::{self, Global};
+use shmzmq_zmtp::SocketType;
+
+use crate::error::{Error, Result};
+use crate::listener::Listener;
+use crate::pipe::local::{LocalIn, LocalOut};
+use crate::reactor::{Command, Gate, IoThread};
+use crate::session::{Address, Session};
+use crate::signaler::timespec;
+use crate::socket::life::local_pair;
+use crate::socket::{Socket, Woken};
+
+/// How long `unbind` and `close` wait for an I/O thread to let go of a listening socket.
+const STOP_CAP: Duration = Duration::from_secs(2);
+
+/// One line for the log: what kind of thing, and the text. Python drains and rate-limits them.
+static LOG: Global<VecDeque<(&'static str, String)>> = Global::new();
+const LOG_LINES: usize = 100;
+static LOGGED: AtomicBool = AtomicBool::new(false);
+
+/// Notes something a person may want to know. Never per message.
+pub fn log(cause: &'static str, text: String) {
+    let mut lines = LOG.lock();
+    if lines.len() < LOG_LINES {
+        lines.push_back((cause, text));
+        LOGGED.store(true, Ordering::Release);
+    }
+}
+
+/// Takes all lines; one load if there are none.
+pub fn take_log() -> Vec<(&'static str, String)> {
+    if !LOGGED.swap(false, Ordering::AcqRel) {
+        return Vec::new();
+    }
+    LOG.lock().drain(..).collect()
+}
+
+/// Every context of the process, for the fork hooks.
+static CONTEXTS: Global<Vec<Weak<Context>>> = Global::new();
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn all_threads() -> Vec<Arc<IoThread>> {
+    let contexts: Vec<_> = CONTEXTS.lock().iter().filter_map(Weak::upgrade).collect();
+    let ours = contexts.iter().filter(|context| context.check_process().is_ok());
+    ours.flat_map(|context| locked(&context.threads).clone()).collect()
+}
+
+/// Before a fork: every I/O thread stands still.
+pub fn before_fork() {
+    let threads = all_threads();
+    threads.iter().for_each(|thread| thread.ask_to_park());
+    threads.iter().for_each(|thread| thread.wait_parked());
+}
+
+/// After a fork, in the parent.
+pub fn after_fork_in_parent() {
+    all_threads().iter().for_each(|thread| thread.unpark());
+}
+
+/// After a fork, in the child.
+pub fn after_fork_in_child() {
+    fork::after_in_child();
+    LOG.renew();
+    // The parent's contexts are not ours to end: their memory stays until this process does.
+    CONTEXTS.renew().into_iter().flatten().for_each(std::mem::forget);
+}
+
+/// A name that a socket has bound, or that sockets wait for.
+#[derive(Default)]
+struct InprocName {
+    binder: Option<(Arc<Socket>, u64)>,
+    waiting: Vec<Waiting>,
+}
+
+/// A connecter that came before its binder.
+struct Waiting {
+    socket: Arc<Socket>,
+    endpoint: u64,
+    /// The binder's ends; the connecter has its own already, unless it is a ROUTER, which cannot
+    /// name a peer before it has one.
+    theirs: (LocalOut, LocalIn),
+    ours: Option<(LocalOut, LocalIn)>,
+}
+
+pub struct Context {
+    born: u64,
+    terminating: AtomicBool,
+    threads: Mutex<Vec<Arc<IoThread>>>,
+    sockets: Mutex<BTreeMap<u64, Arc<Socket>>>,
+    inproc: Mutex<HashMap<String, InprocName>>,
+    next: AtomicU64,
+    /// Sockets in the table; a futex for `wait_empty`.
+    count: AtomicU32,
+    pub io_threads: AtomicU32,
+    pub max_sockets: AtomicU32,
+}
+
+impl Context {
+    pub fn new(io_threads: u32) -> Arc<Context> {
+        let context = Arc::new(Context {
+            born: fork::generation(),
+            terminating: AtomicBool::new(false),
+            threads: Mutex::default(),
+            sockets: Mutex::default(),
+            inproc: Mutex::default(),
+            next: AtomicU64::new(1),
+            count: AtomicU32::new(0),
+            io_threads: AtomicU32::new(io_threads),
+            max_sockets: AtomicU32::new(1023),
+        });
+        let mut all = CONTEXTS.lock();
+        all.retain(|known| known.strong_count() > 0);
+        all.push(Arc::downgrade(&context));
+        context
+    }
+
+    pub fn check_process(&self) -> Result<()> {
+        if fork::is_ours(self.born) { Ok(()) } else { Err(Error::Forked(fork::creator(self.born))) }
+    }
+
+    fn id(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub fn socket(self: &Arc<Self>, kind: i32) -> Result<Arc<Socket>> {
+        self.check_process()?;
+        if self.terminating.load(Ordering::Acquire) {
+            return Err(Error::Terminated);
+        }
+        let limit = self.max_sockets.load(Ordering::Relaxed);
+        if self.count.load(Ordering::Acquire) >= limit {
+            return Err(Error::TooManySockets(limit as i32));
+        }
+        let socket = Arc::new(Socket::new(self.id(), kind, self.clone())?);
+        locked(&self.sockets).insert(socket.id, socket.clone());
+        self.count.fetch_add(1, Ordering::AcqRel);
+        Ok(socket)
+    }
+
+    /// The least busy I/O thread; starts one while fewer run than the context may have.
+    fn thread(&self) -> Result<Arc<IoThread>> {
+        let mut threads = locked(&self.threads);
+        let idle = threads.iter().any(|thread| thread.load.load(Ordering::Relaxed) == 0);
+        if !idle && threads.len() < self.io_threads.load(Ordering::Relaxed).max(1) as usize {
+            let name = format!("shmzmq-io-{}", threads.len());
+            threads.push(IoThread::start(&name)?);
+        }
+        let least = threads.iter().min_by_key(|thread| thread.load.load(Ordering::Relaxed));
+        least.cloned().ok_or_else(|| Error::Invalid("IO_THREADS is 0".to_owned()))
+    }
+
+    /// Serves a listening socket that Python bound.
+    pub fn listen(&self, socket: &Arc<Socket>, fd: OwnedFd) -> Result<u64> {
+        socket.check_process()?;
+        drop(socket.enter()?);
+        let endpoint = self.id();
+        let thread = self.thread()?;
+        thread.post(Command::Listen(Box::new(Listener::new(socket.clone(), endpoint, fd))));
+        Ok(endpoint)
+    }
+
+    pub fn connect(&self, socket: &Arc<Socket>, address: Address) -> Result<u64> {
+        socket.check_process()?;
+        let endpoint = self.id();
+        let thread = self.thread()?;
+        let slot = socket.add_connecter(endpoint)?;
+        let session = Session::connecter(socket.clone(), endpoint, address, slot);
+        thread.post(Command::Connect(Box::new(session)));
+        Ok(endpoint)
+    }
+
+    pub fn bind_inproc(&self, socket: &Arc<Socket>, name: &str) -> Result<u64> {
+        drop(socket.enter()?);
+        let endpoint = self.id();
+        let waiting = {
+            let mut names = locked(&self.inproc);
+            let entry = names.entry(name.to_owned()).or_default();
+            if entry.binder.is_some() {
+                return Err(Error::AddressInUse(format!("inproc://{name} is bound in this context")));
+            }
+            entry.binder = Some((socket.clone(), endpoint));
+            std::mem::take(&mut entry.waiting)
+        };
+        for one in waiting {
+            if let Some(ours) = one.ours {
+                // Its socket may have been closed meanwhile; then nobody is connected.
+                if one.socket.join_local(one.endpoint, ours, socket.routing_id()).is_err() {
+                    continue;
+                }
+            }
+            socket.join_local(endpoint, one.theirs, one.socket.routing_id())?;
+        }
+        Ok(endpoint)
+    }
+
+    pub fn connect_inproc(&self, socket: &Arc<Socket>, name: &str) -> Result<u64> {
+        drop(socket.enter()?);
+        let endpoint = self.id();
+        let (ours, theirs) = local_pair();
+        let mut names = locked(&self.inproc);
+        let entry = names.entry(name.to_owned()).or_default();
+        if let Some((binder, bound)) = entry.binder.clone() {
+            drop(names);
+            socket.join_local(endpoint, ours, binder.routing_id())?;
+            binder.join_local(bound, theirs, socket.routing_id())?;
+            return Ok(endpoint);
+        }
+        let ours = if socket.kind == SocketType::Router {
+            Some(ours)
+        } else {
+            socket.join_local(endpoint, ours, Vec::new())?;
+            None
+        };
+        entry.waiting.push(Waiting { socket: socket.clone(), endpoint, theirs, ours });
+        Ok(endpoint)
+    }
+
+    /// Ends one endpoint of a socket. Its listening fd, if it had one, is closed on return.
+    pub fn stop_endpoint(&self, socket: &Socket, endpoint: u64) -> Result<()> {
+        socket.check_process()?;
+        self.forget_inproc(|of, bound| of.id == socket.id && bound == endpoint);
+        self.post_all(|gate| Command::Stop { socket: socket.id, endpoint, gate });
+        Ok(())
+    }
+
+    /// Pipes of an inproc endpoint end with it; those of ipc belong to their sessions.
+    pub fn drop_local_pipes(&self, socket: &Socket, endpoint: u64) {
+        let slots: Vec<usize> = {
+            let state = socket.state();
+            let pipes = state.core.pipes.iter().flatten();
+            pipes
+                .filter(|pipe| pipe.endpoint == endpoint && pipe.transport() == "inproc")
+                .map(|p| p.slot)
+                .collect()
+        };
+        for slot in slots {
+            socket.drop_pipe(slot, crate::stats::Discard::PeerGone);
+        }
+    }
+
+    fn forget_inproc(&self, ends: impl Fn(&Socket, u64) -> bool) {
+        locked(&self.inproc).retain(|_, name| {
+            if name.binder.as_ref().is_some_and(|(binder, endpoint)| ends(binder, *endpoint)) {
+                name.binder = None;
+            }
+            name.waiting.retain(|one| !(one.ours.is_some() && ends(&one.socket, one.endpoint)));
+            name.binder.is_some() || !name.waiting.is_empty()
+        });
+    }
+
+    fn post_all(&self, command: impl Fn(Arc<Gate>) -> Command) {
+        let threads = locked(&self.threads).clone();
+        let gates: Vec<_> = threads
+            .iter()
+            .map(|thread| {
+                let gate = Arc::new(Gate::default());
+                thread.post(command(gate.clone()));
+                gate
+            })
+            .collect();
+        gates.iter().for_each(|gate| gate.wait(STOP_CAP));
+    }
+
+    /// Closes a socket. Accepted messages go on waiting for their peer as long as LINGER says.
+    pub fn close(&self, socket: &Arc<Socket>) {
+        if !fork::is_ours(self.born) || socket.is_closed() {
+            return;
+        }
+        self.forget_inproc(|of, _| of.id == socket.id);
+        socket.close_pipes();
+        let (linger, _) = socket.linger();
+        let until = u64::try_from(linger).ok().map(|ms| Instant::now() + Duration::from_millis(ms));
+        self.post_all(|gate| Command::Close { socket: socket.id, linger: until, gate });
+        socket.unserve_if_idle();
+    }
+
+    /// The socket is closed and nothing serves it any more.
+    pub fn unregister(&self, socket: &Socket) {
+        if locked(&self.sockets).remove(&socket.id).is_some() {
+            self.count.fetch_sub(1, Ordering::AcqRel);
+            let _ = futex::wake(&self.count, futex::Flags::PRIVATE, i32::MAX as u32);
+        }
+    }
+
+    /// Makes every call on every socket fail with ETERM.
+    pub fn terminate(&self) {
+        if fork::is_ours(self.born) {
+            self.terminating.store(true, Ordering::Release);
+            let sockets: Vec<_> = locked(&self.sockets).values().cloned().collect();
+            sockets.iter().for_each(|socket| socket.terminate());
+        }
+    }
+
+    /// Waits until every socket is closed and has lingered.
+    pub fn wait_empty(&self, deadline: Option<Instant>) -> Woken {
+        if !fork::is_ours(self.born) {
+            return Woken::Look;
+        }
+        loop {
+            let count = self.count.load(Ordering::Acquire);
+            if count == 0 {
+                return Woken::Look;
+            }
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Woken::TimedOut;
+            }
+            let timeout = left.map(timespec);
+            match futex::wait(&self.count, futex::Flags::PRIVATE, count, timeout.as_ref()) {
+                Err(Errno::INTR) => return Woken::Interrupted,
+                Err(Errno::TIMEDOUT) => return Woken::TimedOut,
+                _ => {}
+            }
+        }
+    }
+
+    /// What keeps `wait_empty` waiting: open sockets, and closed ones with messages for nobody.
+    pub fn blockers(&self) -> Vec<String> {
+        let sockets: Vec<_> = locked(&self.sockets).values().cloned().collect();
+        let line = |socket: &Arc<Socket>| {
+            let depth: u64 = socket.state().core.pipes.iter().flatten().map(|pipe| pipe.depth()).sum();
+            let kind = socket.kind.name();
+            if socket.is_closed() {
+                format!("{kind} socket is closed and has {depth} unsent messages")
+            } else {
+                format!("{kind} socket is open")
+            }
+        };
+        sockets.iter().map(line).collect()
+    }
+
+    /// Ends the I/O threads.
+    pub fn finish(&self) {
+        if fork::is_ours(self.born) {
+            let threads = std::mem::take(&mut *locked(&self.threads));
+            threads.iter().for_each(|thread| thread.stop());
+        }
+    }
+}
+
+impl Socket {
+    /// An I/O thread begins to serve this socket.
+    pub fn serve(&self) {
+        self.served.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// An I/O thread let go of it.
+    pub fn unserve(&self) {
+        if self.served.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.unserve_if_idle();
+        }
+    }
+
+    /// Tells the context once a closed socket is served by nobody.
+    pub fn unserve_if_idle(&self) {
+        let idle = self.served.load(Ordering::Acquire) == 0;
+        if idle && self.is_closed() && !self.gone.swap(true, Ordering::AcqRel) {
+            self.context.unregister(self);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! A listening UNIX socket: accepts, checks who is there, begins a session for each.
+//!
+//! The path and its rules are Python's (`transports/ipc.py`); here is only the fd. Running out of fds
+//! pauses accepting, it neither spins nor aborts.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::net::SocketFlags;
+use shmzmq_shm::fork::Fd;
+
+use crate::context::log;
+use crate::reactor::{Io, Next};
+use crate::session::Session;
+use crate::socket::Socket;
+
+/// Pause after the process or the system ran out of fds.
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub struct Listener {
+    pub socket: Arc<Socket>,
+    pub endpoint: u64,
+    fd: Fd,
+    token: u64,
+}
+
+impl Listener {
+    pub fn new(socket: Arc<Socket>, endpoint: u64, fd: OwnedFd) -> Listener {
+        socket.serve();
+        Listener { socket, endpoint, fd: fd.into(), token: 0 }
+    }
+
+    pub fn begin(&mut self, io: &mut Io, token: u64) -> Next {
+        self.token = token;
+        if let Err(errno) = io.watch(self.fd.as_fd(), token) {
+            log("listen", format!("cannot watch a listening socket: {errno}"));
+        }
+        self.on_ready(io)
+    }
+
+    pub fn on_timer(&mut self, io: &mut Io) -> Next {
+        self.on_ready(io)
+    }
+
+    pub fn on_ready(&mut self, io: &mut Io) -> Next {
+        let mut accepted = Vec::new();
+        loop {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            match rustix::net::accept_with(&self.fd, flags) {
+                Ok(fd) => accepted.push(Session::accepted(self.socket.clone(), self.endpoint, fd)),
+                Err(Errno::AGAIN) => break,
+                Err(Errno::INTR | Errno::CONNABORTED) => {}
+                Err(errno) => {
+                    log("accept", format!("cannot accept, pausing for {PAUSE:?}: {errno}"));
+                    io.call_at(Instant::now() + PAUSE, self.token);
+                    break;
+                }
+            }
+        }
+        Next::Accepted(accepted)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.socket.unserve();
+    }
+}

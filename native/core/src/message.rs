@@ -1,0 +1,176 @@
+//! Frames that are owned, and frames that are about to be sent.
+//!
+//! A frame on its way into a ring is only borrowed; it becomes a [`Payload`] when it has to wait in a
+//! queue of this process. A payload may be foreign memory with an owner (a Python `bytes`): then the
+//! owner is released wherever the payload is dropped, by a function that must not need the GIL.
+
+use std::ffi::c_void;
+
+use shmzmq_shm::ring::Part;
+
+/// Memory that belongs to someone else, kept alive by `owner`.
+#[derive(Debug)]
+pub struct Foreign {
+    at: *const u8,
+    len: usize,
+    owner: *mut c_void,
+    release: fn(*mut c_void),
+}
+
+// SAFETY: the memory is immutable while the owner lives (the maker of a Foreign vouches for it), and
+// `release` may be called from any thread.
+unsafe impl Send for Foreign {}
+
+impl Foreign {
+    /// # Safety
+    /// `at` is readable for `len` bytes and unchanging until `release(owner)` is called, which may
+    /// happen on any thread, with or without the GIL.
+    pub unsafe fn new(at: *const u8, len: usize, owner: *mut c_void, release: fn(*mut c_void)) -> Foreign {
+        Foreign { at, len, owner, release }
+    }
+
+    /// Takes the owner back instead of releasing it.
+    pub fn into_owner(self) -> *mut c_void {
+        std::mem::ManuallyDrop::new(self).owner
+    }
+}
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        (self.release)(self.owner);
+    }
+}
+
+/// One owned frame.
+#[derive(Debug)]
+pub enum Payload {
+    Heap(Box<[u8]>),
+    Foreign(Foreign),
+}
+
+impl Payload {
+    pub fn empty() -> Payload {
+        Payload::Heap(Box::new([]))
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Payload::Heap(bytes) => bytes,
+            // SAFETY: readable and unchanging while the owner lives, by the contract of Foreign::new.
+            Payload::Foreign(foreign) => unsafe { std::slice::from_raw_parts(foreign.at, foreign.len) },
+        }
+    }
+
+    pub fn part(&self) -> Part {
+        Part::of(self.bytes())
+    }
+}
+
+impl From<Vec<u8>> for Payload {
+    fn from(bytes: Vec<u8>) -> Self {
+        Payload::Heap(bytes.into_boxed_slice())
+    }
+}
+
+impl From<&[u8]> for Payload {
+    fn from(bytes: &[u8]) -> Self {
+        Payload::Heap(bytes.into())
+    }
+}
+
+/// One owned message: a first frame and, rarely, more.
+#[derive(Debug)]
+pub struct Message {
+    pub first: Payload,
+    pub rest: Vec<Payload>,
+}
+
+impl Message {
+    pub fn from_frames(frames: Vec<Vec<u8>>) -> Option<Message> {
+        let mut frames = frames.into_iter().map(Payload::from);
+        let first = frames.next()?;
+        Some(Message { first, rest: frames.collect() })
+    }
+
+    pub fn frames(&self) -> impl Iterator<Item = &Payload> {
+        std::iter::once(&self.first).chain(&self.rest)
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.frames().map(|frame| frame.bytes().len() as u64).sum()
+    }
+}
+
+/// The frames of one message as the caller of a send holds them.
+pub trait Frames {
+    /// Where the bytes are; at least one frame.
+    fn parts(&self) -> &[Part];
+    /// Frame `index` as something that outlives the call.
+    fn keep(&self, index: usize) -> Payload;
+}
+
+/// A message as a socket type sends it: an envelope of its own, then the caller's frames from `skip` on.
+#[derive(Clone, Copy)]
+pub struct Outgoing<'a> {
+    pub envelope: &'a [Payload],
+    pub frames: &'a dyn Frames,
+    pub skip: usize,
+}
+
+impl<'a> Outgoing<'a> {
+    pub fn plain(frames: &'a dyn Frames) -> Self {
+        Outgoing { envelope: &[], frames, skip: 0 }
+    }
+
+    /// The parts, built in `scratch` only if there is an envelope.
+    pub fn parts<'s>(&'s self, scratch: &'s mut Vec<Part>) -> &'s [Part] {
+        if self.envelope.is_empty() {
+            return &self.frames.parts()[self.skip..];
+        }
+        scratch.clear();
+        scratch.extend(self.envelope.iter().map(Payload::part));
+        scratch.extend_from_slice(&self.frames.parts()[self.skip..]);
+        scratch
+    }
+
+    /// An owned copy; foreign owners are kept instead of copying.
+    pub fn to_message(self) -> Message {
+        let mut all: Vec<Payload> = Vec::new();
+        all.extend(self.envelope.iter().map(|frame| Payload::from(frame.bytes())));
+        let count = self.frames.parts().len();
+        if all.is_empty() && count == self.skip + 1 {
+            return Message { first: self.frames.keep(self.skip), rest: Vec::new() };
+        }
+        all.extend((self.skip..count).map(|index| self.frames.keep(index)));
+        let first = if all.is_empty() { Payload::empty() } else { all.remove(0) };
+        Message { first, rest: all }
+    }
+}
+
+/// Where received frames go. Called under the socket's lock: must not block, nor call back.
+pub trait Sink {
+    /// Room for a frame of `len` bytes, or None if there is none: then the frame stays where it is.
+    fn room(&mut self, len: usize, more: bool) -> Option<*mut u8>;
+    /// A frame that is already owned.
+    fn owned(&mut self, payload: Payload, more: bool);
+}
+
+/// A sink that collects one frame on the heap.
+#[derive(Default)]
+pub struct Collect {
+    pub bytes: Vec<u8>,
+    pub more: bool,
+}
+
+impl Sink for Collect {
+    fn room(&mut self, len: usize, more: bool) -> Option<*mut u8> {
+        self.bytes = vec![0; len];
+        self.more = more;
+        Some(self.bytes.as_mut_ptr())
+    }
+
+    fn owned(&mut self, payload: Payload, more: bool) {
+        self.bytes = payload.bytes().to_vec();
+        self.more = more;
+    }
+}

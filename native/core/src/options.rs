@@ -1,0 +1,114 @@
+//! What a socket was told, as plain numbers. Types, ranges and texts are Python's (`options.py`);
+//! here a value is only stored and read. Numbers are libzmq's; from 1000 on they are ours.
+
+use std::time::Duration;
+
+macro_rules! numbers {
+    ($($name:ident = $number:literal),* $(,)?) => { $(pub const $name: i32 = $number;)* };
+}
+
+numbers! {
+    ROUTING_ID = 5, LINGER = 17, RECONNECT_IVL = 18, BACKLOG = 19, RECONNECT_IVL_MAX = 21, MAXMSGSIZE = 22,
+    SNDHWM = 23, RCVHWM = 24, RCVTIMEO = 27, SNDTIMEO = 28, ROUTER_MANDATORY = 33, IMMEDIATE = 39,
+    PROBE_ROUTER = 51, REQ_CORRELATE = 52, REQ_RELAXED = 53, ROUTER_HANDOVER = 56, HANDSHAKE_IVL = 66,
+    SPIN_US = 1000, RING_BYTES = 1005,
+}
+
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub routing_id: Vec<u8>,
+    pub linger: i64,
+    /// True once LINGER was set by hand: a `multiprocessing` child then waits as long as it says.
+    pub linger_set: bool,
+    pub reconnect_ivl: i64,
+    pub reconnect_ivl_max: i64,
+    pub backlog: i64,
+    pub maxmsgsize: i64,
+    pub sndhwm: i64,
+    pub rcvhwm: i64,
+    pub rcvtimeo: i64,
+    pub sndtimeo: i64,
+    pub router_mandatory: i64,
+    pub router_handover: i64,
+    pub immediate: i64,
+    pub probe_router: i64,
+    pub req_correlate: i64,
+    pub req_relaxed: i64,
+    pub handshake_ivl: i64,
+    pub spin_us: i64,
+    pub ring_bytes: i64,
+}
+
+impl Default for Options {
+    /// libzmq's defaults (zmq_setsockopt(3), 4.3.5); the oracle test compares them.
+    fn default() -> Self {
+        Options {
+            routing_id: Vec::new(),
+            linger: -1,
+            linger_set: false,
+            reconnect_ivl: 100,
+            reconnect_ivl_max: 0,
+            backlog: 100,
+            maxmsgsize: -1,
+            sndhwm: 1000,
+            rcvhwm: 1000,
+            rcvtimeo: -1,
+            sndtimeo: -1,
+            router_mandatory: 0,
+            router_handover: 0,
+            immediate: 0,
+            probe_router: 0,
+            req_correlate: 0,
+            req_relaxed: 0,
+            handshake_ivl: 30_000,
+            spin_us: -1,
+            ring_bytes: shmzmq_shm::layout::RING_BYTES as i64,
+        }
+    }
+}
+
+impl Options {
+    fn row(&mut self, number: i32) -> Option<&mut i64> {
+        Some(match number {
+            LINGER => &mut self.linger,
+            RECONNECT_IVL => &mut self.reconnect_ivl,
+            RECONNECT_IVL_MAX => &mut self.reconnect_ivl_max,
+            BACKLOG => &mut self.backlog,
+            MAXMSGSIZE => &mut self.maxmsgsize,
+            SNDHWM => &mut self.sndhwm,
+            RCVHWM => &mut self.rcvhwm,
+            RCVTIMEO => &mut self.rcvtimeo,
+            SNDTIMEO => &mut self.sndtimeo,
+            ROUTER_MANDATORY => &mut self.router_mandatory,
+            ROUTER_HANDOVER => &mut self.router_handover,
+            IMMEDIATE => &mut self.immediate,
+            PROBE_ROUTER => &mut self.probe_router,
+            REQ_CORRELATE => &mut self.req_correlate,
+            REQ_RELAXED => &mut self.req_relaxed,
+            HANDSHAKE_IVL => &mut self.handshake_ivl,
+            SPIN_US => &mut self.spin_us,
+            RING_BYTES => &mut self.ring_bytes,
+            _ => return None,
+        })
+    }
+
+    /// False if there is no such number here.
+    pub fn set(&mut self, number: i32, value: i64) -> bool {
+        self.linger_set |= number == LINGER;
+        self.row(number).map(|row| *row = value).is_some()
+    }
+
+    pub fn get(&mut self, number: i32) -> Option<i64> {
+        self.row(number).map(|row| *row)
+    }
+
+    /// Milliseconds of an option: None waits for ever.
+    pub fn timeout(value: i64) -> Option<Duration> {
+        u64::try_from(value).ok().map(Duration::from_millis)
+    }
+}
+
+/// Messages that may be under way: the sum of both marks, 0 (no limit) if either has none.
+pub fn credit(sndhwm: i64, rcvhwm: i64) -> u64 {
+    if sndhwm <= 0 || rcvhwm <= 0 { 0 } else { sndhwm as u64 + rcvhwm as u64 }
+}

@@ -1,0 +1,214 @@
+//! A pipe inside one process: messages cross by reference. It never spins.
+//!
+//! One queue per direction, each with a lock of its own that is held for a push or a pop. "Asleep" and
+//! "waiting" are decided under that lock, so no wake-up can be lost; the marks on the other socket's
+//! ready words are set after it is released.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::ring::State;
+use super::{Read, Write};
+use crate::lock::AttemptLock;
+use crate::message::{Message, Outgoing, Payload, Sink};
+use crate::options::credit;
+use crate::signaler::Signaler;
+
+/// A socket and the slot by which it knows the pipe.
+pub type End = (Arc<Signaler>, usize);
+
+#[derive(Default)]
+struct Queue {
+    messages: VecDeque<Message>,
+    sndhwm: i64,
+    /// None until the other end is bound: then only the sender's mark counts.
+    rcvhwm: Option<i64>,
+    reader: Option<End>,
+    writer: Option<End>,
+    reader_asleep: bool,
+    writer_waiting: bool,
+    writer_closed: bool,
+    reader_closed: bool,
+}
+
+impl Queue {
+    fn limit(&self) -> u64 {
+        match self.rcvhwm {
+            Some(rcvhwm) => credit(self.sndhwm, rcvhwm),
+            None => self.sndhwm.max(0) as u64,
+        }
+    }
+
+    fn full(&self) -> bool {
+        let limit = self.limit();
+        limit != 0 && self.messages.len() as u64 >= limit
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    queue: AttemptLock<Queue>,
+    /// Not empty or ended; a hint for spinning only.
+    filled: AtomicBool,
+}
+
+fn mark(end: Option<End>) {
+    if let Some((signaler, slot)) = end {
+        signaler.mark(slot);
+    }
+}
+
+/// Both ends of one direction.
+pub fn direction() -> (LocalOut, LocalIn) {
+    let shared = Arc::new(Shared::default());
+    (LocalOut { shared: shared.clone() }, LocalIn { shared, current: None, rest: Vec::new().into_iter() })
+}
+
+pub struct LocalOut {
+    shared: Arc<Shared>,
+}
+
+impl LocalOut {
+    /// Says who writes here, and the writer's mark.
+    pub fn bind(&self, writer: End, sndhwm: i64) {
+        let mut queue = self.shared.queue.lock();
+        queue.writer = Some(writer);
+        queue.sndhwm = sndhwm;
+    }
+
+    pub fn set_sndhwm(&self, sndhwm: i64) {
+        self.shared.queue.lock().sndhwm = sndhwm;
+    }
+
+    pub fn write(&mut self, message: Outgoing<'_>) -> Write {
+        let mut queue = self.shared.queue.lock();
+        if queue.reader_closed {
+            return Write::Gone;
+        }
+        if queue.full() {
+            return Write::Full;
+        }
+        queue.messages.push_back(message.to_message());
+        if std::mem::take(&mut queue.reader_asleep) {
+            let reader = queue.reader.clone();
+            self.shared.filled.store(true, Ordering::Relaxed);
+            drop(queue);
+            mark(reader);
+        }
+        Write::Done
+    }
+
+    pub fn writable(&mut self) -> bool {
+        let queue = self.shared.queue.lock();
+        !queue.reader_closed && !queue.full()
+    }
+
+    pub fn sleep(&mut self) -> bool {
+        let mut queue = self.shared.queue.lock();
+        queue.writer_waiting = queue.full();
+        queue.writer_waiting || queue.reader_closed
+    }
+
+    pub fn depth(&self) -> u64 {
+        self.shared.queue.lock().messages.len() as u64
+    }
+
+    pub fn close(&mut self) {
+        let mut queue = self.shared.queue.lock();
+        queue.writer_closed = true;
+        let reader = queue.reader.clone();
+        drop(queue);
+        self.shared.filled.store(true, Ordering::Relaxed);
+        mark(reader);
+    }
+}
+
+pub struct LocalIn {
+    shared: Arc<Shared>,
+    /// The rest of the message that is being handed out.
+    current: Option<Payload>,
+    rest: std::vec::IntoIter<Payload>,
+}
+
+impl LocalIn {
+    /// Says who reads here, and the reader's mark.
+    pub fn bind(&self, reader: End, rcvhwm: i64) {
+        self.shared.queue.lock().reader = Some(reader);
+        self.set_rcvhwm(rcvhwm);
+    }
+
+    pub fn set_rcvhwm(&self, rcvhwm: i64) {
+        let mut queue = self.shared.queue.lock();
+        queue.rcvhwm = Some(rcvhwm);
+        let writer = if std::mem::take(&mut queue.writer_waiting) { queue.writer.clone() } else { None };
+        drop(queue);
+        mark(writer);
+    }
+
+    pub fn read(&mut self, sink: &mut dyn Sink) -> Read {
+        if self.current.is_none() && !self.next_message() {
+            let closed = self.shared.queue.lock();
+            let ended = closed.writer_closed && closed.messages.is_empty();
+            return if ended { Read::Ended } else { Read::Empty };
+        }
+        let Some(payload) = self.current.take() else { return Read::Empty };
+        self.current = self.rest.next();
+        let (more, bytes) = (self.current.is_some(), payload.bytes().len() as u64);
+        sink.owned(payload, more);
+        Read::Frame { more, bytes }
+    }
+
+    fn next_message(&mut self) -> bool {
+        let mut queue = self.shared.queue.lock();
+        let Some(message) = queue.messages.pop_front() else { return false };
+        let mut writer = None;
+        // As over a ring: the writer is woken at half of what may be under way.
+        if queue.writer_waiting && queue.messages.len() as u64 <= queue.limit() / 2 {
+            queue.writer_waiting = false;
+            writer = queue.writer.clone();
+        }
+        drop(queue);
+        mark(writer);
+        self.current = Some(message.first);
+        self.rest = message.rest.into_iter();
+        true
+    }
+
+    pub fn state(&mut self) -> State {
+        if self.current.is_some() {
+            return State::Frame;
+        }
+        let queue = self.shared.queue.lock();
+        match (queue.messages.is_empty(), queue.writer_closed) {
+            (false, _) => State::Frame,
+            (true, true) => State::Ended,
+            (true, false) => State::Empty,
+        }
+    }
+
+    pub fn moved(&self) -> bool {
+        self.shared.filled.load(Ordering::Relaxed)
+    }
+
+    /// Asks to be marked at the next push. False: there is something.
+    pub fn sleep(&mut self) -> bool {
+        let mut queue = self.shared.queue.lock();
+        let empty = queue.messages.is_empty() && !queue.writer_closed && self.current.is_none();
+        queue.reader_asleep = empty;
+        if empty {
+            self.shared.filled.store(false, Ordering::Relaxed);
+        }
+        empty
+    }
+
+    pub fn close(&mut self) {
+        let mut queue = self.shared.queue.lock();
+        queue.reader_closed = true;
+        let dropped = std::mem::take(&mut queue.messages);
+        let writer = queue.writer.clone();
+        drop(queue);
+        drop(dropped);
+        mark(writer);
+    }
+}

@@ -1,0 +1,303 @@
+//! A pipe: two one-way queues between a socket and one peer. All kinds keep one contract.
+//!
+//! | kind | outgoing | incoming |
+//! |---|---|---|
+//! | waiting | a queue of this process, until the connection is up | nothing |
+//! | ring | ring.rs: shared memory | ring.rs |
+//! | local | local.rs: a queue by reference | local.rs |
+//!
+//! **Who produces.** Until a connection is up, sends go to `Out::Queue`. The I/O thread then moves the
+//! queue into the ring, in rounds, and installs `Out::Ring` in the round that finds the queue empty;
+//! all of it under the socket's lock. So there is one producer at a time and the order is kept.
+//!
+//! **What a connection leaves behind.** A pipe made by `connect` outlives its connections: what the
+//! peer had not taken goes back to the queue, in front; what the peer had published is read to its
+//! end before the next connection's ring. A pipe made by an accepted peer ends with it, once drained.
+
+pub mod local;
+pub mod ring;
+
+use std::collections::VecDeque;
+
+use shmzmq_shm::ring::{Part, Poisoned};
+
+use crate::error::Error;
+use crate::message::{Message, Outgoing, Sink};
+use crate::reactor::SessionHandle;
+use crate::stats::Stats;
+use local::{LocalIn, LocalOut};
+use ring::{RingIn, RingOut, State};
+
+/// The outgoing half.
+pub enum Out {
+    /// No way to the peer (any more).
+    None,
+    /// No connection yet; `hwm` messages are kept, 0 for no limit.
+    Queue(VecDeque<Message>),
+    Ring(Box<RingOut>),
+    Local(LocalOut),
+}
+
+/// One incoming queue.
+pub enum In {
+    Ring(Box<RingIn>),
+    Local(LocalIn),
+}
+
+/// What a read attempt found.
+pub enum Read {
+    /// A frame went to the sink.
+    Frame { more: bool, bytes: u64 },
+    /// Nothing now.
+    Empty,
+    /// Nothing now, and nothing will come.
+    Ended,
+    /// The sink had no room; the frame is still there.
+    NoRoom,
+    /// The peer broke the protocol.
+    Broken(String),
+}
+
+/// What a write attempt did.
+pub enum Write {
+    Done,
+    /// High-water marks reached.
+    Full,
+    /// The ring is full, but its reader moves: better to wait a moment than to grow.
+    Soon,
+    /// There is no peer behind it.
+    Gone,
+    Failed(Error),
+}
+
+/// Facts about the process at the other end.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Peer {
+    pub pid: i32,
+    pub uid: u32,
+}
+
+pub struct Pipe {
+    pub slot: usize,
+    pub endpoint: u64,
+    /// We connected: the pipe outlives its connections.
+    pub connecter: bool,
+    pub routing_id: Vec<u8>,
+    pub peer: Option<Peer>,
+    pub session: Option<SessionHandle>,
+    pub out: Out,
+    /// Being read.
+    current: Option<In>,
+    /// To be read after it: connections that came while an older one was not drained.
+    later: VecDeque<In>,
+    /// Listed in the inbox, in the outbox.
+    pub in_active: bool,
+    pub out_active: bool,
+    /// The socket's type reads from it by fair queueing, writes to it by load balancing.
+    pub receives: bool,
+    pub sends: bool,
+    /// No connection will come any more: the pipe ends when it is drained.
+    pub ending: bool,
+    /// Read attempts in a row that found nothing.
+    pub idle: u32,
+}
+
+impl Pipe {
+    pub fn new(slot: usize, endpoint: u64, connecter: bool) -> Pipe {
+        Pipe {
+            slot,
+            endpoint,
+            connecter,
+            routing_id: Vec::new(),
+            peer: None,
+            session: None,
+            out: if connecter { Out::Queue(VecDeque::new()) } else { Out::None },
+            current: None,
+            later: VecDeque::new(),
+            in_active: false,
+            out_active: false,
+            ending: false,
+            receives: false,
+            sends: false,
+            idle: 0,
+        }
+    }
+
+    pub fn push_in(&mut self, input: In) {
+        if self.current.is_none() {
+            self.current = Some(input);
+        } else {
+            self.later.push_back(input);
+        }
+    }
+
+    /// The newest incoming ring: the one that belongs to the live connection.
+    pub fn newest_ring(&mut self) -> Option<&mut RingIn> {
+        match self.later.back_mut().or(self.current.as_mut()) {
+            Some(In::Ring(ring)) => Some(ring),
+            _ => None,
+        }
+    }
+
+    pub fn inputs(&mut self) -> impl Iterator<Item = &mut In> {
+        self.current.iter_mut().chain(self.later.iter_mut())
+    }
+
+    /// Reads one frame, going on to the next connection's input where one has ended.
+    #[inline]
+    pub fn read(&mut self, sink: &mut dyn Sink, maxmsgsize: i64, stats: &mut Stats) -> Read {
+        loop {
+            let read = match &mut self.current {
+                Some(In::Ring(ring)) => ring.read(sink, maxmsgsize, stats),
+                Some(In::Local(local)) => local.read(sink),
+                None => return if self.ending { Read::Ended } else { Read::Empty },
+            };
+            let Read::Ended = read else { return read };
+            self.current = self.later.pop_front();
+        }
+    }
+
+    /// What a read would find.
+    pub fn look(&mut self) -> State {
+        loop {
+            let state = match &mut self.current {
+                Some(In::Ring(ring)) => ring.state(),
+                Some(In::Local(local)) => local.state(),
+                None => return if self.ending { State::Ended } else { State::Empty },
+            };
+            if state != State::Ended {
+                return state;
+            }
+            self.current = self.later.pop_front();
+        }
+    }
+
+    /// True if the index word moved since the last read: for spinning.
+    #[inline(always)]
+    pub fn moved(&self) -> bool {
+        match &self.current {
+            Some(In::Ring(ring)) => ring.moved(),
+            Some(In::Local(local)) => local.moved(),
+            None => self.ending,
+        }
+    }
+
+    /// Asks to be marked when something comes. False: look again first.
+    pub fn sleep_in(&mut self, stats: &mut Stats) -> bool {
+        match &mut self.current {
+            Some(In::Ring(ring)) => ring.sleep(stats),
+            Some(In::Local(local)) => local.sleep(),
+            None => !self.ending,
+        }
+    }
+
+    /// Tells the writer what was read so far.
+    pub fn publish_in(&mut self, stats: &mut Stats) {
+        if let Some(In::Ring(ring)) = &mut self.current {
+            ring.publish(stats);
+        }
+    }
+
+    /// Writes one whole message or nothing.
+    #[inline]
+    pub fn write(
+        &mut self,
+        message: Outgoing<'_>,
+        how: How,
+        scratch: &mut Vec<Part>,
+        stats: &mut Stats,
+    ) -> Write {
+        match &mut self.out {
+            Out::Ring(ring) => ring.write(message.parts(scratch), how.patient, stats),
+            Out::Local(local) => local.write(message),
+            Out::Queue(queue) => {
+                if how.sndhwm > 0 && queue.len() >= how.sndhwm as usize {
+                    return Write::Full;
+                }
+                queue.push_back(message.to_message());
+                Write::Done
+            }
+            Out::None => Write::Gone,
+        }
+    }
+
+    /// True if a write of a small message would not be refused for good reasons.
+    pub fn writable(&mut self, sndhwm: i64) -> bool {
+        match &mut self.out {
+            Out::Ring(ring) => ring.writable(),
+            Out::Local(local) => local.writable(),
+            Out::Queue(queue) => sndhwm <= 0 || queue.len() < sndhwm as usize,
+            Out::None => false,
+        }
+    }
+
+    /// Asks to be marked when a refused write may succeed. False: try again first.
+    pub fn sleep_out(&mut self, sndhwm: i64) -> bool {
+        match &mut self.out {
+            Out::Ring(ring) => ring.sleep(),
+            Out::Local(local) => local.sleep(),
+            // The I/O thread marks the slot when it has moved the queue.
+            Out::Queue(queue) => sndhwm > 0 && queue.len() >= sndhwm as usize,
+            Out::None => true,
+        }
+    }
+
+    /// Messages accepted and not known to be taken.
+    pub fn depth(&self) -> u64 {
+        match &self.out {
+            Out::Ring(ring) => ring.depth(),
+            Out::Local(local) => local.depth(),
+            Out::Queue(queue) => queue.len() as u64,
+            Out::None => 0,
+        }
+    }
+
+    pub fn transport(&self) -> &'static str {
+        match (&self.out, &self.current) {
+            (Out::Ring(_), _) | (_, Some(In::Ring(_))) => "ring",
+            (Out::Local(_), _) | (_, Some(In::Local(_))) => "inproc",
+            (Out::Queue(_), None) => "waiting",
+            (Out::None, None) => "gone",
+        }
+    }
+
+    /// The peer broke the protocol on its ring: nothing of it is read or written any more.
+    pub fn poison(&mut self, stats: &mut Stats) {
+        let queue = std::mem::replace(&mut self.out, Out::None);
+        self.close(stats);
+        self.out = queue;
+    }
+
+    /// Ends both directions from our side.
+    pub fn close(&mut self, stats: &mut Stats) {
+        match &mut self.out {
+            Out::Ring(ring) => ring.close(stats),
+            Out::Local(local) => local.close(),
+            _ => {}
+        }
+        for input in self.current.iter_mut().chain(self.later.iter_mut()) {
+            match input {
+                In::Ring(ring) => ring.close(stats),
+                In::Local(local) => local.close(),
+            }
+        }
+        self.current = None;
+        self.later.clear();
+        if !matches!(self.out, Out::Queue(_)) {
+            self.out = Out::None;
+        }
+    }
+}
+
+/// How a write is meant.
+#[derive(Clone, Copy)]
+pub struct How {
+    /// The caller can wait: prefer a moment's wait to a larger ring.
+    pub patient: bool,
+    pub sndhwm: i64,
+}
+
+/// One text for what a peer did to its ring.
+pub fn broken(poisoned: Poisoned) -> Read {
+    Read::Broken(poisoned.to_string())
+}

@@ -1,0 +1,271 @@
+//! A pipe over rings in shared memory: the application's threads touch them directly.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use shmzmq_shm::layout;
+use shmzmq_shm::ring::{Arm, Frame, Next, Part, Refusal, Rx, Tx};
+use shmzmq_shm::segment::{MappedControl, MappedRing};
+
+use super::{Read, Write, broken};
+use crate::channel::Channel;
+use crate::error::Error;
+use crate::handshake;
+use crate::message::{Message, Payload, Sink};
+use crate::signaler::PeerSignaler;
+use crate::stats::Stats;
+
+type MappedTx = Tx<MappedControl, MappedRing>;
+type MappedRx = Rx<MappedControl, MappedRing>;
+
+/// A grown ring has room for this many of the message that did not fit. Enough blocks in flight keep
+/// both sides copying (docs/design/decisions: 64 KiB by blocks in flight).
+const MESSAGES_PER_RING: u64 = 8;
+/// Above this a grown ring has room for few messages only: memory beats concurrency.
+const LARGE_RING_BYTES: u64 = 4 << 20;
+
+/// The writer's side.
+pub struct RingOut {
+    tx: MappedTx,
+    peer: Arc<PeerSignaler>,
+    channel: Arc<Channel>,
+    /// The reader's position when the ring was last found full.
+    seen: u64,
+    /// Bytes that the refused message takes, for the wake-up threshold.
+    wanted: u64,
+    /// False if the last publish found the reader asleep.
+    pub peer_awake: bool,
+    sndhwm: i64,
+    rcvhwm: i64,
+}
+
+impl RingOut {
+    pub fn new(
+        words: (MappedControl, MappedRing),
+        peer: Arc<PeerSignaler>,
+        channel: Arc<Channel>,
+        sndhwm: i64,
+        rcvhwm: i64,
+    ) -> Self {
+        let tx = Tx::new(words.0, words.1, crate::options::credit(sndhwm, rcvhwm));
+        RingOut { tx, peer, channel, seen: u64::MAX, wanted: 0, peer_awake: true, sndhwm, rcvhwm }
+    }
+
+    /// Our own mark, or the reader's, was set anew.
+    pub fn set_hwm(&mut self, sndhwm: Option<i64>, rcvhwm: Option<i64>) {
+        self.sndhwm = sndhwm.unwrap_or(self.sndhwm);
+        self.rcvhwm = rcvhwm.unwrap_or(self.rcvhwm);
+        self.tx.set_credit(crate::options::credit(self.sndhwm, self.rcvhwm));
+    }
+
+    /// `write` without regard to the high-water marks: the message was accepted long ago.
+    pub fn write_accepted(&mut self, message: &Message, stats: &mut Stats) -> Write {
+        self.tx.set_credit(0);
+        let parts: Vec<Part> = message.frames().map(Payload::part).collect();
+        let written = self.write(&parts, false, stats);
+        self.tx.set_credit(crate::options::credit(self.sndhwm, self.rcvhwm));
+        written
+    }
+
+    #[inline]
+    pub fn write(&mut self, parts: &[Part], patient: bool, stats: &mut Stats) -> Write {
+        match self.tx.write(parts) {
+            Ok(asleep) => {
+                self.peer_awake = !asleep;
+                if asleep {
+                    stats.wakeups += u64::from(self.peer.mark());
+                }
+                Write::Done
+            }
+            Err(refusal) => self.refused(refusal, parts, patient, stats),
+        }
+    }
+
+    #[cold]
+    fn refused(&mut self, refusal: Refusal, parts: &[Part], patient: bool, stats: &mut Stats) -> Write {
+        match refusal {
+            Refusal::Credit => {
+                self.wanted = 0;
+                Write::Full
+            }
+            Refusal::Closed => Write::Gone,
+            Refusal::Length => Write::Failed(Error::Invalid("a frame has 4 GiB or more".to_owned())),
+            // The session hears of it from the reading side or from EOF; nothing goes out here.
+            Refusal::Poisoned(_) => Write::Gone,
+            Refusal::Space { grow } => {
+                let position = self.tx.reader_position();
+                if patient && !grow && position != self.seen {
+                    self.seen = position;
+                    self.wanted = self.tx.bytes_for(parts);
+                    return Write::Soon;
+                }
+                self.grow(parts, patient, stats)
+            }
+        }
+    }
+
+    /// Goes on in a larger ring: announces it, jumps, writes.
+    fn grow(&mut self, parts: &[Part], patient: bool, stats: &mut Stats) -> Write {
+        let one = MappedTx::capacity_for(parts);
+        let wanted = if one * MESSAGES_PER_RING / 2 <= LARGE_RING_BYTES {
+            one * MESSAGES_PER_RING / 2
+        } else {
+            one * 2
+        };
+        let bytes = wanted.max(self.tx.capacity() * 2).min(layout::RING_BYTES_MAX as u64);
+        let made = MappedRing::create(bytes as usize);
+        let number = self.tx.next_ring();
+        let announced = made.map_err(|error| error.to_string()).and_then(|(fd, ring)| {
+            let command = handshake::ring(number, bytes as usize);
+            self.channel.send(command, &[fd.as_fd()]).map_err(|errno| errno.to_string())?;
+            Ok(ring)
+        });
+        match announced {
+            Ok(ring) => {
+                self.tx.jump(ring);
+                stats.rings_grown += 1;
+                self.seen = u64::MAX;
+                self.write(parts, patient, stats)
+            }
+            // No memory or fd for a larger ring: wait for room in this one, if it can ever have it.
+            Err(_) if one <= self.tx.capacity() => {
+                self.wanted = self.tx.bytes_for(parts);
+                Write::Full
+            }
+            Err(why) => Write::Failed(Error::NoMemory(format!("no ring of {bytes} bytes: {why}"))),
+        }
+    }
+
+    pub fn writable(&mut self) -> bool {
+        self.tx.refresh().is_ok() && self.tx.may_write()
+    }
+
+    /// Arms WAITING. False: something moved, try again.
+    pub fn sleep(&mut self) -> bool {
+        // A poisoned ring is left to its session.
+        // So is one whose reader has closed: nothing will move there.
+        self.tx.arm(self.wanted).map_or(true, |arm| arm == Arm::Armed || self.tx.is_closed())
+    }
+
+    pub fn depth(&self) -> u64 {
+        self.tx.depth()
+    }
+
+    pub fn close(&mut self, stats: &mut Stats) {
+        if self.tx.close() {
+            stats.wakeups += u64::from(self.peer.mark());
+        }
+    }
+
+    /// What the dead or departed reader never handed out, oldest first.
+    pub fn undelivered(&mut self) -> Vec<Message> {
+        let mut messages = Vec::new();
+        self.tx.undelivered(|frames| messages.extend(Message::from_frames(frames)));
+        messages
+    }
+
+    pub fn channel(&self) -> &Channel {
+        &self.channel
+    }
+}
+
+/// The reader's side.
+pub struct RingIn {
+    rx: MappedRx,
+    peer: Arc<PeerSignaler>,
+    channel: Arc<Channel>,
+    /// The connection is gone: what is published is all there will be.
+    pub dead: bool,
+}
+
+/// What a peek found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Frame,
+    Empty,
+    Ended,
+    Broken,
+}
+
+impl RingIn {
+    pub fn new(
+        words: (MappedControl, MappedRing),
+        peer: Arc<PeerSignaler>,
+        channel: Arc<Channel>,
+        credit: u64,
+    ) -> Self {
+        RingIn { rx: Rx::new(words.0, words.1, credit), peer, channel, dead: false }
+    }
+
+    pub fn announce(&mut self, number: u32, ring: MappedRing) {
+        self.rx.announce(number, ring);
+    }
+
+    /// Our high-water mark was set anew: the writer learns it on the channel.
+    pub fn set_rcvhwm(&mut self, rcvhwm: i64) {
+        self.rx.set_credit(rcvhwm.max(0) as u64);
+        let _ = self.channel.send(handshake::credit(rcvhwm), &[]);
+    }
+
+    #[inline]
+    pub fn read(&mut self, sink: &mut dyn Sink, maxmsgsize: i64, stats: &mut Stats) -> Read {
+        let frame = match self.rx.peek() {
+            Ok(Next::Frame(frame)) => frame,
+            Ok(Next::Empty | Next::Stalled) => return if self.dead { Read::Ended } else { Read::Empty },
+            Ok(Next::Closed) => return Read::Ended,
+            Err(poisoned) => return broken(poisoned),
+        };
+        if maxmsgsize >= 0 && frame.len as u64 > maxmsgsize as u64 {
+            return Read::Broken(format!("frame of {} bytes exceeds MAXMSGSIZE {maxmsgsize}", frame.len));
+        }
+        let Some(to) = sink.room(frame.len, frame.more) else { return Read::NoRoom };
+        // SAFETY: the sink gave room for `len` bytes; the frame is from the peek above.
+        unsafe { self.rx.copy(frame, to) };
+        self.consume(frame, stats);
+        Read::Frame { more: frame.more, bytes: frame.len as u64 }
+    }
+
+    #[inline]
+    fn consume(&mut self, frame: Frame, stats: &mut Stats) {
+        if self.rx.consume(frame) {
+            stats.wakeups += u64::from(self.peer.mark());
+        }
+    }
+
+    pub fn state(&mut self) -> State {
+        match self.rx.peek() {
+            Ok(Next::Frame(_)) => State::Frame,
+            Ok(Next::Empty | Next::Stalled) if self.dead => State::Ended,
+            Ok(Next::Empty | Next::Stalled) => State::Empty,
+            Ok(Next::Closed) => State::Ended,
+            Err(_) => State::Broken,
+        }
+    }
+
+    #[inline(always)]
+    pub fn moved(&self) -> bool {
+        self.dead || self.rx.moved()
+    }
+
+    pub fn publish(&mut self, stats: &mut Stats) {
+        if self.rx.publish() {
+            stats.wakeups += u64::from(self.peer.mark());
+        }
+    }
+
+    /// publishes, then arms ASLEEP. A stalled reader is marked by the announcement instead.
+    pub fn sleep(&mut self, stats: &mut Stats) -> bool {
+        self.publish(stats);
+        match self.rx.peek() {
+            Ok(Next::Empty) if !self.dead => self.rx.arm(),
+            Ok(Next::Stalled) if !self.dead => true,
+            _ => false,
+        }
+    }
+
+    pub fn close(&mut self, stats: &mut Stats) {
+        if self.rx.close() {
+            stats.wakeups += u64::from(self.peer.mark());
+        }
+    }
+}

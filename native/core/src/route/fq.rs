@@ -1,0 +1,196 @@
+//! Fair queueing: one message from each pipe that has any, in turn.
+//!
+//! Pipes in `active` are looked at; the others sleep and are put back by a mark on the ready words.
+//! At most [`ACTIVE_MAX`] empty pipes are looked at for nothing: beyond that, or after
+//! [`IDLE_READS`] vain looks, an empty pipe is sent to sleep, so the cost of a read follows the pipes
+//! that have messages and not the pipes that exist.
+
+use crate::error::{Error, Result};
+use crate::message::Sink;
+use crate::pipe::Read;
+use crate::pipe::ring::State;
+use crate::socket::core::Core;
+use crate::stats::Discard;
+
+const ACTIVE_MAX: usize = 16;
+const IDLE_READS: u32 = 64;
+
+#[derive(Default)]
+pub struct Inbox {
+    active: Vec<usize>,
+    current: usize,
+    /// Inside a message: the pipe at `current` must be read on.
+    pub more: bool,
+}
+
+impl Inbox {
+    fn remove(&mut self, index: usize) {
+        self.active.remove(index);
+        if index < self.current {
+            self.current -= 1;
+        }
+        if self.current >= self.active.len() {
+            self.current = 0;
+        }
+    }
+}
+
+impl Core {
+    /// The pipe has, or may have, something to read.
+    pub fn activate_in(&mut self, slot: usize) {
+        let Some(pipe) = self.pipe(slot) else { return };
+        if pipe.receives && !pipe.in_active {
+            pipe.in_active = true;
+            pipe.idle = 0;
+            self.inbox.active.push(slot);
+        }
+    }
+
+    pub fn deactivate_in(&mut self, slot: usize) {
+        if let Some(index) = self.inbox.active.iter().position(|active| *active == slot) {
+            if index == self.inbox.current {
+                self.inbox.more = false;
+            }
+            self.inbox.remove(index);
+        }
+        if let Some(pipe) = self.pipe(slot) {
+            pipe.in_active = false;
+        }
+    }
+
+    /// Hands the next frame to `sink`; which pipe it came from, and whether more of it follow.
+    #[inline]
+    pub fn recv_fair(&mut self, sink: &mut dyn Sink) -> Result<(usize, bool)> {
+        let mut vain = 0;
+        while let Some(&slot) = self.inbox.active.get(self.inbox.current) {
+            match self.read_pipe(slot, sink) {
+                Read::Frame { more, bytes } => {
+                    self.received(more, bytes);
+                    return Ok((slot, more));
+                }
+                Read::NoRoom => return Err(Error::NoRoom),
+                Read::Empty => {
+                    if self.idle(slot) {
+                        continue;
+                    }
+                    vain += 1;
+                    self.inbox.current = (self.inbox.current + 1) % self.inbox.active.len();
+                    if vain >= self.inbox.active.len() {
+                        break;
+                    }
+                }
+                Read::Ended => self.end(slot),
+                Read::Broken(why) => self.break_off(slot, &why),
+            }
+        }
+        Err(Error::Again)
+    }
+
+    #[inline(always)]
+    fn read_pipe(&mut self, slot: usize, sink: &mut dyn Sink) -> Read {
+        let maxmsgsize = self.options.maxmsgsize;
+        match self.pipes.get_mut(slot) {
+            Some(Some(pipe)) => pipe.read(sink, maxmsgsize, &mut self.stats),
+            _ => Read::Ended,
+        }
+    }
+
+    #[inline(always)]
+    fn received(&mut self, more: bool, bytes: u64) {
+        self.stats.bytes_received += bytes;
+        self.inbox.more = more;
+        if !more {
+            self.stats.messages_received += 1;
+            self.inbox.current += 1;
+            if self.inbox.current >= self.inbox.active.len() {
+                self.inbox.current = 0;
+            }
+        }
+    }
+
+    /// An active pipe had nothing. True if it went to sleep and left the list.
+    fn idle(&mut self, slot: usize) -> bool {
+        let many = self.inbox.active.len() > ACTIVE_MAX;
+        let Some(Some(pipe)) = self.pipes.get_mut(slot) else { return false };
+        pipe.idle += 1;
+        let tired = many || pipe.idle > IDLE_READS;
+        if tired && pipe.sleep_in(&mut self.stats) {
+            self.deactivate_in(slot);
+            return true;
+        }
+        false
+    }
+
+    /// Skips what is left of the message that is being read.
+    pub fn skip_message(&mut self) {
+        while self.inbox.more {
+            let mut rest = crate::message::Collect::default();
+            if self.recv_fair(&mut rest).is_err() {
+                self.inbox.more = false;
+            }
+        }
+        self.stats.discard(Discard::Malformed, 1);
+    }
+
+    /// Turns to a pipe that has a frame and stays with it; for types that put a frame of their own
+    /// in front. None: there is no such pipe now.
+    pub fn turn_to_input(&mut self) -> Option<usize> {
+        let mut vain = 0;
+        while let Some(&slot) = self.inbox.active.get(self.inbox.current) {
+            match self.pipe(slot).map_or(State::Ended, |pipe| pipe.look()) {
+                State::Frame => return Some(slot),
+                State::Ended => {
+                    self.end(slot);
+                    continue;
+                }
+                State::Broken => {
+                    self.break_off(slot, "record in the ring is not one");
+                    continue;
+                }
+                State::Empty if self.idle(slot) => continue,
+                State::Empty => {}
+            }
+            vain += 1;
+            self.inbox.current = (self.inbox.current + 1) % self.inbox.active.len();
+            if vain >= self.inbox.active.len() {
+                break;
+            }
+        }
+        None
+    }
+
+    /// True if a receive would find a frame.
+    pub fn has_input(&mut self) -> bool {
+        self.inbox.more || self.turn_to_input().is_some()
+    }
+
+    /// True if an active pipe's index word moved: for spinning, reads shared words only.
+    #[inline]
+    pub fn input_moved(&self) -> bool {
+        let moved = |slot: &usize| matches!(self.pipes.get(*slot), Some(Some(pipe)) if pipe.moved());
+        self.inbox.active.iter().any(moved)
+    }
+
+    /// Publishes and arms every active pipe. False: one of them has something.
+    pub fn sleep_inbox(&mut self) -> bool {
+        while let Some(&slot) = self.inbox.active.last() {
+            if let Some(Some(pipe)) = self.pipes.get_mut(slot)
+                && !pipe.sleep_in(&mut self.stats)
+            {
+                return false;
+            }
+            self.deactivate_in(slot);
+        }
+        true
+    }
+
+    /// Lets every writer know what was read; when a caller found nothing and will not sleep.
+    pub fn publish_inbox(&mut self) {
+        for index in 0..self.inbox.active.len() {
+            let slot = self.inbox.active[index];
+            if let Some(Some(pipe)) = self.pipes.get_mut(slot) {
+                pipe.publish_in(&mut self.stats);
+            }
+        }
+    }
+}

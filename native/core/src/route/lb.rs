@@ -1,0 +1,133 @@
+//! Load balancing: whole messages to each pipe that takes one, in turn.
+//!
+//! A pipe that refuses for its high-water marks is armed and leaves the list until it is marked.
+
+use crate::error::{Error, Result};
+use crate::message::Outgoing;
+use crate::pipe::{How, Write};
+use crate::socket::core::Core;
+
+#[derive(Default)]
+pub struct Outbox {
+    active: Vec<usize>,
+    current: usize,
+    /// Some pipe's ring was full while its reader moved: wait a moment, then try again.
+    pub soon: bool,
+}
+
+impl Core {
+    /// The pipe may take messages.
+    pub fn activate_out(&mut self, slot: usize) {
+        let Some(pipe) = self.pipe(slot) else { return };
+        if pipe.sends && !pipe.out_active {
+            pipe.out_active = true;
+            self.outbox.active.push(slot);
+        }
+    }
+
+    pub fn deactivate_out(&mut self, slot: usize) {
+        if let Some(index) = self.outbox.active.iter().position(|active| *active == slot) {
+            self.outbox.active.remove(index);
+            if index < self.outbox.current {
+                self.outbox.current -= 1;
+            }
+        }
+        if let Some(pipe) = self.pipe(slot) {
+            pipe.out_active = false;
+        }
+    }
+
+    /// Sends to the next pipe that takes the message; which one it was.
+    #[inline]
+    pub fn send_balanced(&mut self, message: Outgoing<'_>, patient: bool) -> Result<usize> {
+        let mut vain = 0;
+        self.outbox.soon = false;
+        while vain < self.outbox.active.len() {
+            if self.outbox.current >= self.outbox.active.len() {
+                self.outbox.current = 0;
+            }
+            let slot = self.outbox.active[self.outbox.current];
+            match self.write_to(slot, message, patient) {
+                Write::Done => {
+                    self.outbox.current += 1;
+                    return Ok(slot);
+                }
+                Write::Full => {
+                    if self.sleep_out(slot) {
+                        self.deactivate_out(slot);
+                    }
+                }
+                Write::Soon => {
+                    self.outbox.soon = true;
+                    self.outbox.current += 1;
+                    vain += 1;
+                }
+                Write::Gone => self.leave(slot),
+                Write::Failed(error) => return Err(error),
+            }
+        }
+        Err(Error::Again)
+    }
+
+    /// There is no peer behind the pipe; one that is not read either has ended.
+    #[cold]
+    fn leave(&mut self, slot: usize) {
+        self.deactivate_out(slot);
+        if self.pipe(slot).is_some_and(|pipe| pipe.ending && !pipe.receives) {
+            self.ended.push(slot);
+        }
+    }
+
+    /// Writes to one pipe and counts.
+    #[inline]
+    pub fn write_to(&mut self, slot: usize, message: Outgoing<'_>, patient: bool) -> Write {
+        let how = How { patient, sndhwm: self.options.sndhwm };
+        let Some(Some(pipe)) = self.pipes.get_mut(slot) else { return Write::Gone };
+        let written = pipe.write(message, how, &mut self.scratch, &mut self.stats);
+        if let Write::Done = written {
+            if let crate::pipe::Out::Ring(ring) = &pipe.out {
+                self.peer_awake = ring.peer_awake;
+            }
+            self.stats.messages_sent += 1;
+            let sizes = message.frames.parts()[message.skip..].iter().map(|part| part.len as u64);
+            self.stats.bytes_sent += sizes.sum::<u64>();
+        }
+        written
+    }
+
+    pub fn sleep_out(&mut self, slot: usize) -> bool {
+        let sndhwm = self.options.sndhwm;
+        self.pipe(slot).is_none_or(|pipe| pipe.sleep_out(sndhwm))
+    }
+
+    /// True if a send of a small message would find a pipe that takes it.
+    pub fn has_output(&mut self) -> bool {
+        let sndhwm = self.options.sndhwm;
+        let mut index = 0;
+        while let Some(&slot) = self.outbox.active.get(index) {
+            let Some(pipe) = self.pipe(slot) else {
+                self.deactivate_out(slot);
+                continue;
+            };
+            if pipe.writable(sndhwm) {
+                return true;
+            }
+            if pipe.sleep_out(sndhwm) {
+                self.deactivate_out(slot);
+            } else {
+                // Something moved between the two looks: the next look will tell.
+                index += 1;
+            }
+        }
+        false
+    }
+
+    /// Arms every pipe that is listed as able to take messages and was found not to be; those whose
+    /// rings are merely full stay listed. False: one of them has room again.
+    pub fn sleep_outbox(&mut self) -> bool {
+        (0..self.outbox.active.len()).all(|index| {
+            let slot = self.outbox.active[index];
+            self.sleep_out(slot)
+        })
+    }
+}

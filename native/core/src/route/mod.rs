@@ -1,0 +1,5 @@
+//! Pure choices over pipes: which to read next, which to write next. They know no transport and no
+//! socket type.
+
+pub mod fq;
+pub mod lb;

@@ -1,0 +1,655 @@
+//! A session: what lives between a socket's pipe and whatever connection serves it now.
+//!
+//! A connecter's session outlives its connections: it dials, shakes hands, hands the rings to the
+//! socket, and begins again when the connection is gone. An accepted session ends with its
+//! connection. Neither sees a message of a live connection.
+//!
+//! ```text
+//! connecter   idle -timer-> dial -> Hello -READY-> Wanting -OFFER-> Live -EOF-> idle
+//! accepted                  Hello -READY-> Offered -ACCEPT-> Live -EOF-> removed
+//! ```
+//!
+//! The whole handshake is bounded by HANDSHAKE_IVL. A failed one costs its connection only; a
+//! connecter tries again after RECONNECT_IVL. A stopped peer is slow, not dead: only EOF on the
+//! connection ends it, or the peer process's pidfd, which a forked child that still holds the
+//! connection cannot hide.
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::epoll::EventFlags;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType as OsSocketType};
+use rustix::process::{PidfdFlags, Resource};
+use shmzmq_shm::fork::{self, Fd};
+use shmzmq_shm::segment::{MappedRing, PipeSegment};
+use shmzmq_zmtp::{Event, Inbound, Ready};
+
+use crate::channel::Channel;
+use crate::context::log;
+use crate::handshake::{self, Facts, Terms};
+use crate::options::{Options, credit};
+use crate::pipe::Peer;
+use crate::pipe::ring::{RingIn, RingOut};
+use crate::reactor::{Io, Next, SessionHandle};
+use crate::signaler::PeerSignaler;
+use crate::socket::Socket;
+use crate::socket::life::{Connection, Flush};
+use crate::stats::Discard;
+
+/// Longest command of a handshake, in bytes; nothing larger is ever sent on the channel.
+const COMMAND_BYTES: usize = 8 * 1024;
+/// Beyond this many of our fds, doorbells are commands on the channel and pidfds are not opened:
+/// a binder then keeps one fd per peer.
+const PEERS_WITH_BELLS: usize = 64;
+/// A full backlog answers EAGAIN at once; the listener is alive, so ask again soon.
+const BACKLOG_RETRY: Duration = Duration::from_millis(10);
+
+/// Where a connecter dials.
+#[derive(Debug, Clone)]
+pub enum Address {
+    Path(PathBuf),
+    Abstract(Vec<u8>),
+}
+
+impl Address {
+    fn to_os(&self) -> Result<SocketAddrUnix, Errno> {
+        match self {
+            Address::Path(path) => SocketAddrUnix::new(path.as_path()),
+            Address::Abstract(name) => SocketAddrUnix::new_abstract_name(name),
+        }
+    }
+}
+
+enum Phase {
+    /// Greeting and READY are awaited.
+    Hello,
+    /// Binder: OFFER is out, ACCEPT is awaited.
+    Offered {
+        segment: PipeSegment,
+    },
+    /// Connecter: OFFER is awaited.
+    Wanting,
+    Live,
+}
+
+/// One connection.
+struct Link {
+    channel: Arc<Channel>,
+    inbound: Inbound,
+    fds: VecDeque<OwnedFd>,
+    phase: Phase,
+    peer: Peer,
+    terms: Option<Terms>,
+    routing_id: Vec<u8>,
+    pidfd: Option<Fd>,
+}
+
+pub struct Session {
+    pub socket: Arc<Socket>,
+    pub endpoint: u64,
+    token: u64,
+    /// None: accepted.
+    address: Option<Address>,
+    slot: Option<usize>,
+    link: Option<Link>,
+    /// A ring whose pipe still has a queue to be moved into it.
+    flushing: Option<Box<RingOut>>,
+    attempts: u32,
+    handshake_by: Option<Instant>,
+    dial_at: Option<Instant>,
+    /// The socket is closed: Some(deadline), None inside for ever.
+    closed: Option<Option<Instant>>,
+}
+
+/// A reason to end a connection; the text says whose and what.
+struct Failure(String);
+
+impl<T: std::fmt::Display> From<T> for Failure {
+    fn from(error: T) -> Self {
+        Failure(error.to_string())
+    }
+}
+
+type Step<T> = Result<T, Failure>;
+
+impl Session {
+    pub fn accepted(socket: Arc<Socket>, endpoint: u64, fd: OwnedFd) -> Session {
+        let mut session = Session::new(socket, endpoint, None, None);
+        session.link = Some(Link::new(fd));
+        session
+    }
+
+    pub fn connecter(socket: Arc<Socket>, endpoint: u64, address: Address, slot: Option<usize>) -> Session {
+        Session::new(socket, endpoint, Some(address), slot)
+    }
+
+    fn new(socket: Arc<Socket>, endpoint: u64, address: Option<Address>, slot: Option<usize>) -> Session {
+        socket.serve();
+        Session {
+            socket,
+            endpoint,
+            token: 0,
+            address,
+            slot,
+            link: None,
+            flushing: None,
+            attempts: 0,
+            handshake_by: None,
+            dial_at: None,
+            closed: None,
+        }
+    }
+
+    fn options(&self) -> Options {
+        self.socket.state().core.options.clone()
+    }
+
+    pub fn begin(&mut self, io: &mut Io, token: u64) -> Next {
+        self.token = token;
+        if self.link.is_some() {
+            let opened = self.open(io);
+            return self.settle(io, opened);
+        }
+        self.dial(io)
+    }
+
+    /// Connecter: one attempt to reach the endpoint.
+    fn dial(&mut self, io: &mut Io) -> Next {
+        self.dial_at = None;
+        let Some(address) = &self.address else { return Next::Remove };
+        match connect(address) {
+            Ok(fd) => {
+                self.link = Some(Link::new(fd));
+                let opened = self.open(io);
+                self.settle(io, opened)
+            }
+            Err(Errno::AGAIN) => {
+                self.dial_later(io, BACKLOG_RETRY);
+                Next::Stay
+            }
+            Err(_) => self.retry(io),
+        }
+    }
+
+    fn dial_later(&mut self, io: &mut Io, delay: Duration) {
+        let at = Instant::now() + delay;
+        self.dial_at = Some(at);
+        io.call_at(at, self.token);
+    }
+
+    /// Connecter: waits RECONNECT_IVL, doubled up to RECONNECT_IVL_MAX if that is set, else with
+    /// jitter (libzmq's rule). Accepted: ends.
+    fn retry(&mut self, io: &mut Io) -> Next {
+        if self.address.is_none() {
+            return Next::Remove;
+        }
+        let options = self.options();
+        let Ok(interval) = u64::try_from(options.reconnect_ivl) else { return self.give_up() };
+        let delay = if options.reconnect_ivl_max > 0 {
+            let doubled = interval.saturating_mul(1 << self.attempts.min(20));
+            doubled.min((options.reconnect_ivl_max as u64).max(interval))
+        } else {
+            interval + RandomState::new().hash_one(self.attempts) % interval.max(1)
+        };
+        self.attempts += 1;
+        self.dial_later(io, Duration::from_millis(delay));
+        Next::Stay
+    }
+
+    /// RECONNECT_IVL is -1: the pipe will see no other connection.
+    fn give_up(&mut self) -> Next {
+        if let Some(slot) = self.slot.take() {
+            self.socket.drop_pipe(slot, Discard::PeerGone);
+        }
+        Next::Remove
+    }
+
+    /// The connection is there: watches it and says hello.
+    fn open(&mut self, io: &mut Io) -> Step<()> {
+        let options = self.options();
+        if options.handshake_ivl > 0 {
+            let by = Instant::now() + Duration::from_millis(options.handshake_ivl as u64);
+            self.handshake_by = Some(by);
+            io.call_at(by, self.token);
+        }
+        let link = self.link.as_mut().ok_or("no connection")?;
+        io.watch(link.channel.fd(), self.token)?;
+        link.check_credentials()?;
+        link.channel.send(shmzmq_zmtp::greeting().to_vec(), &[])?;
+        if self.address.is_some() {
+            link.channel.send(handshake::ready(self.socket.kind, &options), &[])?;
+        }
+        Ok(())
+    }
+
+    pub fn on_ready(&mut self, io: &mut Io, flags: EventFlags) -> Next {
+        if self.link.is_none() {
+            return Next::Stay;
+        }
+        let done = self.receive(io).and_then(|open| {
+            if flags.contains(EventFlags::OUT)
+                && let Some(link) = &self.link
+            {
+                link.channel.flush();
+            }
+            if !open {
+                return Err(Failure(String::new()));
+            }
+            self.check_peer_process()
+        });
+        self.settle(io, done)
+    }
+
+    /// pidfd(2): readable once the process has ended, also while a zombie or a forked child keeps
+    /// the connection open.
+    fn check_peer_process(&self) -> Step<()> {
+        let pidfd = self.link.as_ref().and_then(|link| link.pidfd.as_ref());
+        let Some(pidfd) = pidfd else { return Ok(()) };
+        let mut polled = [rustix::event::PollFd::new(pidfd, rustix::event::PollFlags::IN)];
+        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        match rustix::event::poll(&mut polled, Some(&now)) {
+            Ok(1) => Err(Failure(String::new())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads to the end of what is there. False: EOF.
+    fn receive(&mut self, io: &mut Io) -> Step<bool> {
+        let mut buffer = [0; COMMAND_BYTES];
+        loop {
+            let link = self.link.as_mut().ok_or("no connection")?;
+            let bytes = match link.channel.receive(&mut buffer, &mut link.fds) {
+                Ok(0) | Err(Errno::CONNRESET) => return Ok(false),
+                Ok(bytes) => bytes,
+                Err(Errno::AGAIN) => return Ok(true),
+                Err(Errno::INTR) => continue,
+                Err(errno) => return Err(Failure(format!("cannot receive: {errno}"))),
+            };
+            link.inbound.feed(&buffer[..bytes]);
+            while let Some(event) = self.next_event()? {
+                self.on_event(io, event)?;
+            }
+        }
+    }
+
+    fn next_event(&mut self) -> Step<Option<Event>> {
+        match &mut self.link {
+            Some(link) => Ok(link.inbound.next()?),
+            None => Ok(None),
+        }
+    }
+
+    fn on_event(&mut self, io: &mut Io, event: Event) -> Step<()> {
+        let Event::Command { name, body } = event else {
+            return match event {
+                Event::Greeting { .. } => Ok(()),
+                _ => Err(Failure("peer sent a message on a connection that has rings".to_owned())),
+            };
+        };
+        let name = String::from_utf8_lossy(&name).into_owned();
+        let link = self.link.as_ref().ok_or("no connection")?;
+        match (name.as_str(), &link.phase) {
+            ("READY", Phase::Hello) => self.on_ready_command(&body),
+            ("ERROR", _) => Err(Failure(format!("peer refuses: {}", shmzmq_zmtp::parse_error(&body)?))),
+            (handshake::NO, _) => {
+                Err(Failure(format!("peer has no rings: {}", String::from_utf8_lossy(&body))))
+            }
+            (handshake::OFFER, Phase::Wanting) => self.on_offer(io, &Facts::parse(&body)),
+            (handshake::ACCEPT, Phase::Offered { .. }) => self.on_accept(io, &Facts::parse(&body)),
+            (handshake::RING, Phase::Live) => self.on_ring(&Facts::parse(&body)),
+            (handshake::CREDIT, Phase::Live) => {
+                if let (Some(slot), Some(rcvhwm)) = (self.slot, Facts::parse(&body).number("rcvhwm")) {
+                    self.socket.set_peer_rcvhwm(slot, rcvhwm as i64);
+                }
+                Ok(())
+            }
+            (handshake::WAKE, Phase::Live) => {
+                self.socket.signaler.ring();
+                Ok(())
+            }
+            (handshake::OFFER | handshake::ACCEPT | handshake::RING | "READY", _) => {
+                Err(Failure(format!("peer sent {name} out of turn")))
+            }
+            // Unknown commands are ignored (RFC 37): that is how a later version adds one.
+            _ => Ok(()),
+        }
+    }
+
+    fn on_ready_command(&mut self, body: &[u8]) -> Step<()> {
+        let ready = Ready::parse(body)?;
+        let options = self.options();
+        let kind = self.socket.kind;
+        let link = self.link.as_mut().ok_or("no connection")?;
+        if let Err(error) = ready.check_peer_of(kind) {
+            let mut bytes = Vec::new();
+            shmzmq_zmtp::encode_error("Invalid socket type", &mut bytes);
+            link.channel.send(bytes, &[])?;
+            return Err(error.into());
+        }
+        link.routing_id = ready.identity.clone();
+        let terms = handshake::terms(ready.properties.get(handshake::PROPERTY));
+        let terms = match terms {
+            Ok(terms) => terms,
+            Err(reason) => return self.refuse_rings(&reason, &options),
+        };
+        link.terms = Some(terms);
+        if self.address.is_some() {
+            link.phase = Phase::Wanting;
+            return Ok(());
+        }
+        let slot = self.socket.add_accepted(self.endpoint).ok_or("socket was closed")?;
+        self.slot = Some(slot);
+        self.offer(slot, &options)
+    }
+
+    /// Says why there are no rings. ZMTP traffic over the socket would begin here.
+    fn refuse_rings(&mut self, reason: &str, options: &Options) -> Step<()> {
+        let link = self.link.as_mut().ok_or("no connection")?;
+        if self.address.is_none() {
+            link.channel.send(handshake::ready(self.socket.kind, options), &[])?;
+        }
+        link.channel.send(handshake::no(reason), &[])?;
+        Err(Failure(format!("no rings: {reason}")))
+    }
+
+    /// Binder: makes the segment and answers READY and OFFER in one.
+    fn offer(&mut self, slot: usize, options: &Options) -> Step<()> {
+        let link = self.link.as_mut().ok_or("no connection")?;
+        let wanted = link.terms.map_or(0, |terms| terms.ring_bytes as i64).max(options.ring_bytes);
+        let ring_bytes = (wanted.max(4096) as usize).next_power_of_two().min(1 << 26);
+        let (fd, segment) = PipeSegment::create(ring_bytes)?;
+        let mut bytes = handshake::ready(self.socket.kind, options);
+        bytes.extend(handshake::offer(ring_bytes, slot, keeps_bells()));
+        let signaler = &self.socket.signaler;
+        link.channel.send(bytes, &[fd.as_fd(), signaler.page_fd(), signaler.event_fd()])?;
+        link.phase = Phase::Offered { segment };
+        Ok(())
+    }
+
+    /// Connecter: maps what is offered, answers ACCEPT, and is connected.
+    fn on_offer(&mut self, io: &mut Io, facts: &Facts) -> Step<()> {
+        let options = self.options();
+        let link = self.link.as_mut().ok_or("no connection")?;
+        let (fd, page, event) = match (link.fds.pop_front(), link.fds.pop_front(), link.fds.pop_front()) {
+            (Some(fd), Some(page), Some(event)) => (fd, page, event),
+            _ => return Err(Failure("peer's OFFER lacks its three fds".to_owned())),
+        };
+        let ring_bytes = facts.number("ring").ok_or("peer's OFFER names no ring size")?;
+        let theirs = facts.number("slot").ok_or("peer's OFFER names no slot")? as u32;
+        let segment = PipeSegment::attach(fd.as_fd(), ring_bytes)?;
+        let event = keeps_bells().then_some(event);
+        let signaler = PeerSignaler::new(page.as_fd(), event, theirs, link.channel.clone())?;
+        let slot = match self.slot {
+            Some(slot) => slot,
+            // IMMEDIATE: the pipe exists from now on and ends with the connection.
+            None => self.socket.add_accepted(self.endpoint).ok_or("socket was closed")?,
+        };
+        self.slot = Some(slot);
+        let ours = &self.socket.signaler;
+        let accept = handshake::accept(slot, true);
+        let wants_bell = facts.number("bell") == Some(1);
+        let fds = [ours.page_fd(), ours.event_fd()];
+        link.channel.send(accept, &fds[..if wants_bell { 2 } else { 1 }])?;
+        self.join(io, &segment, Arc::new(signaler), &options)
+    }
+
+    /// Binder: the connecter has everything.
+    fn on_accept(&mut self, io: &mut Io, facts: &Facts) -> Step<()> {
+        let options = self.options();
+        let link = self.link.as_mut().ok_or("no connection")?;
+        let page = link.fds.pop_front().ok_or("peer's ACCEPT lacks its ready page")?;
+        let event = link.fds.pop_front();
+        let theirs = facts.number("slot").ok_or("peer's ACCEPT names no slot")? as u32;
+        let event = event.filter(|_| keeps_bells());
+        let signaler = PeerSignaler::new(page.as_fd(), event, theirs, link.channel.clone())?;
+        let Phase::Offered { segment } = std::mem::replace(&mut link.phase, Phase::Live) else {
+            return Err(Failure("no OFFER is out".to_owned()));
+        };
+        self.join(io, &segment, Arc::new(signaler), &options)
+    }
+
+    /// Both sides: hands the rings to the socket.
+    fn join(
+        &mut self,
+        io: &mut Io,
+        segment: &PipeSegment,
+        signaler: Arc<PeerSignaler>,
+        options: &Options,
+    ) -> Step<()> {
+        let binder = self.address.is_none();
+        let slot = self.slot.ok_or("no slot")?;
+        let link = self.link.as_mut().ok_or("no connection")?;
+        let terms = link.terms.ok_or("no terms")?;
+        link.phase = Phase::Live;
+        self.handshake_by = None;
+        self.attempts = 0;
+        link.watch_peer_process(io, self.token);
+        let (out, input) = if binder { (0, 1) } else { (1, 0) };
+        let channel = &link.channel;
+        let writer = RingOut::new(
+            segment.direction(out),
+            signaler.clone(),
+            channel.clone(),
+            options.sndhwm,
+            terms.rcvhwm,
+        );
+        let reader = RingIn::new(
+            segment.direction(input),
+            signaler,
+            channel.clone(),
+            credit(terms.sndhwm, options.rcvhwm),
+        );
+        let connection = Connection {
+            input: reader,
+            peer: link.peer,
+            routing_id: link.routing_id.clone(),
+            session: SessionHandle { thread: io.thread.clone(), token: self.token },
+        };
+        if !self.socket.attach(slot, connection) {
+            self.slot = None;
+            return Err(Failure("socket takes no further peer".to_owned()));
+        }
+        self.flushing = Some(Box::new(writer));
+        self.flush()
+    }
+
+    /// Moves what was sent before the connection was there.
+    fn flush(&mut self) -> Step<()> {
+        while let (Some(ring), Some(slot)) = (self.flushing.take(), self.slot) {
+            match self.socket.flush(slot, ring) {
+                Flush::More(ring) => self.flushing = Some(ring),
+                Flush::Stuck(ring) => {
+                    self.flushing = Some(ring);
+                    return Ok(());
+                }
+                Flush::Done => return Ok(()),
+                Flush::Finished => {
+                    self.slot = None;
+                    return Err(Failure(String::new()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The writer's next ring: kept for the reader until it comes to the JUMP.
+    fn on_ring(&mut self, facts: &Facts) -> Step<()> {
+        let link = self.link.as_mut().ok_or("no connection")?;
+        let fd = link.fds.pop_front().ok_or("peer's RING lacks its fd")?;
+        let number = facts.number("number").and_then(|number| u32::try_from(number).ok());
+        let bytes = facts.number("ring").ok_or("peer's RING names no size")?;
+        let ring = MappedRing::attach(fd.as_fd(), bytes)?;
+        let slot = self.slot.ok_or("no slot")?;
+        self.socket.announce(slot, number.ok_or("peer's RING has no number")?, ring);
+        Ok(())
+    }
+
+    pub fn on_timer(&mut self, io: &mut Io) -> Next {
+        let now = Instant::now();
+        if let Some(Some(until)) = self.closed
+            && until <= now
+        {
+            self.drop_link(io, false);
+            if let Some(slot) = self.slot.take() {
+                self.socket.drop_pipe(slot, Discard::Linger);
+            }
+            return Next::Remove;
+        }
+        if self.handshake_by.is_some_and(|by| by <= now) {
+            let late = Err(Failure("handshake took longer than HANDSHAKE_IVL".to_owned()));
+            return self.settle(io, late);
+        }
+        if self.dial_at.is_some_and(|at| at <= now) {
+            return self.dial(io);
+        }
+        Next::Stay
+    }
+
+    pub fn on_kill(&mut self, io: &mut Io, reason: &str) -> Next {
+        if self.link.is_none() {
+            return Next::Stay;
+        }
+        let killed = Err(Failure(reason.to_owned()));
+        self.settle(io, killed)
+    }
+
+    /// `unbind` or `disconnect` (`linger` is None), or `close`. What is queued may still be delivered
+    /// until the linger deadline; everything else ends now.
+    pub fn on_stop(&mut self, io: &mut Io, linger: Option<Option<Instant>>) -> Next {
+        let queued = self.slot.is_some_and(|slot| self.socket.queued(slot) > 0);
+        match linger {
+            None if self.address.is_none() => return Next::Stay,
+            Some(until) if queued || self.flushing.is_some() => {
+                self.closed = Some(until);
+                if let Some(until) = until {
+                    io.call_at(until, self.token);
+                }
+                return Next::Stay;
+            }
+            _ => {}
+        }
+        self.drop_link(io, false);
+        if let Some(slot) = self.slot.take() {
+            self.socket.drop_pipe(slot, Discard::PeerGone);
+        }
+        Next::Remove
+    }
+
+    /// After every step: a failure ends the connection, and a connecter begins again.
+    fn settle(&mut self, io: &mut Io, done: Step<()>) -> Next {
+        let Err(Failure(reason)) = done else { return Next::Stay };
+        let live = matches!(self.link.as_ref().map(|link| &link.phase), Some(Phase::Live));
+        if !reason.is_empty() {
+            let mut state = self.socket.state();
+            if live {
+                state.core.stats.protocol_errors += 1;
+            } else {
+                state.core.stats.handshakes_failed += 1;
+            }
+            drop(state);
+            log(if live { "connection" } else { "handshake" }, format!("connection ended: {reason}"));
+        }
+        self.drop_link(io, true);
+        if self.closed.is_some() && self.slot.is_none_or(|slot| self.socket.queued(slot) == 0) {
+            if let Some(slot) = self.slot.take() {
+                self.socket.drop_pipe(slot, Discard::Linger);
+            }
+            return Next::Remove;
+        }
+        self.retry(io)
+    }
+
+    /// Closes the connection and tells the socket.
+    fn drop_link(&mut self, io: &mut Io, reconnect: bool) {
+        self.handshake_by = None;
+        let Some(link) = self.link.take() else { return };
+        io.unwatch(link.channel.fd());
+        if let Some(pidfd) = &link.pidfd {
+            io.unwatch(pidfd.as_fd());
+        }
+        let flushing = self.flushing.take();
+        let Some(slot) = self.slot else { return };
+        if !matches!(link.phase, Phase::Live) {
+            // A connecter's pipe goes on waiting; an accepted one never became a pipe.
+            if self.address.is_none() {
+                self.socket.drop_accepted(slot);
+                self.slot = None;
+            }
+            return;
+        }
+        if !self.socket.lose(slot, flushing, reconnect && self.address.is_some()) {
+            self.slot = None;
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.socket.unserve();
+    }
+}
+
+impl Link {
+    fn new(fd: OwnedFd) -> Link {
+        Link {
+            channel: Arc::new(Channel::new(fd)),
+            inbound: Inbound::new(COMMAND_BYTES),
+            fds: VecDeque::new(),
+            phase: Phase::Hello,
+            peer: Peer::default(),
+            terms: None,
+            routing_id: Vec::new(),
+            pidfd: None,
+        }
+    }
+
+    /// SO_PEERCRED (unix(7)): who connected, or who listens. Rings are for the same user and root.
+    fn check_credentials(&mut self) -> Step<()> {
+        let credentials = rustix::net::sockopt::socket_peercred(self.channel.fd())?;
+        let uid = credentials.uid.as_raw();
+        self.peer = Peer { pid: credentials.pid.as_raw_nonzero().get(), uid };
+        let ours = rustix::process::geteuid().as_raw();
+        if uid != ours && uid != 0 {
+            return Err(Failure(format!("peer has uid {uid}, we have {ours}: no rings")));
+        }
+        Ok(())
+    }
+
+    /// Covers a connection that a forked child of the peer keeps open. Not for our own process, and
+    /// not beyond the peers that may cost a second fd.
+    fn watch_peer_process(&mut self, io: &mut Io, token: u64) {
+        let own = rustix::process::getpid().as_raw_nonzero().get();
+        if self.peer.pid == own || !keeps_bells() {
+            return;
+        }
+        let Some(pid) = rustix::process::Pid::from_raw(self.peer.pid) else { return };
+        // The pid was the kernel's answer for this very socket; if the process ended meanwhile and
+        // its pid was given away, EOF is here already and ends the session anyway.
+        if let Ok(pidfd) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+            let pidfd: Fd = pidfd.into();
+            if io.watch(pidfd.as_fd(), token).is_ok() {
+                self.pidfd = Some(pidfd);
+            }
+        }
+    }
+}
+
+/// True while doorbells and pidfds may cost fds of their own: for the first peers, and while at least
+/// a quarter of RLIMIT_NOFILE is free.
+fn keeps_bells() -> bool {
+    let open = fork::open_fds();
+    let limit = rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    open < 3 * PEERS_WITH_BELLS && (open as u64).saturating_mul(4) < limit.saturating_mul(3)
+}
+
+fn connect(address: &Address) -> Result<OwnedFd, Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let fd = rustix::net::socket_with(AddressFamily::UNIX, OsSocketType::STREAM, flags, None)?;
+    rustix::net::connect(&fd, &address.to_os()?)?;
+    Ok(fd)
+}

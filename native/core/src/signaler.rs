@@ -1,0 +1,135 @@
+//! How a socket is woken: its ready words and its doorbell, and those of its peers.
+//!
+//! The doorbell is an eventfd that is never read: an edge-triggered epoll fd in front of it reports
+//! each write once, so a sleep costs one system call and a wake-up another. The epoll fd is made by
+//! the first sleep.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use rustix::event::epoll;
+use rustix::event::{EventfdFlags, Timespec};
+use rustix::io::Errno;
+use shmzmq_shm::fork::Fd;
+use shmzmq_shm::ready;
+use shmzmq_shm::segment::{ReadyPage, SegmentError};
+
+use crate::channel::Channel;
+
+/// Rings an eventfd. A full counter means that a wake-up is pending: nothing to do.
+fn ring(event: BorrowedFd<'_>) {
+    let _ = rustix::io::write(event, &1u64.to_ne_bytes());
+}
+
+/// One socket's ready words and doorbell. Shared with the pipes and sessions that wake it.
+pub struct Signaler {
+    pub page: ReadyPage,
+    /// Sent to every ring peer, which maps it.
+    page_fd: Fd,
+    event: Fd,
+    poll: OnceLock<Fd>,
+}
+
+impl Signaler {
+    pub fn new() -> Result<Signaler, SegmentError> {
+        let (page_fd, page) = ReadyPage::create()?;
+        let event = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(|errno| SegmentError::System { call: "eventfd", errno })?;
+        Ok(Signaler { page, page_fd: page_fd.into(), event: event.into(), poll: OnceLock::new() })
+    }
+
+    pub fn page_fd(&self) -> BorrowedFd<'_> {
+        self.page_fd.as_fd()
+    }
+
+    pub fn event_fd(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
+    }
+
+    /// From inside the process: the pipe in `slot` has something. True if the doorbell was rung.
+    pub fn mark(&self, slot: usize) -> bool {
+        let sleeping = ready::mark(&self.page, slot as u32);
+        if sleeping {
+            ring(self.event.as_fd());
+        }
+        sleeping
+    }
+
+    /// From inside the process: the socket's own state changed.
+    pub fn mark_control(&self) {
+        if ready::mark_control(&self.page) {
+            ring(self.event.as_fd());
+        }
+    }
+
+    /// Rings whatever the words say: for peers whose doorbell is a byte on the control channel.
+    pub fn ring(&self) {
+        ring(self.event.as_fd());
+    }
+
+    /// The fd that becomes readable with each doorbell; made when first asked for.
+    pub fn poll_fd(&self) -> Result<BorrowedFd<'_>, Errno> {
+        if let Some(fd) = self.poll.get() {
+            return Ok(fd.as_fd());
+        }
+        let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        epoll::add(&poll, &self.event, epoll::EventData::new_u64(0), flags)?;
+        // A second maker loses; its fd is closed again.
+        let _ = self.poll.set(poll.into());
+        self.poll.get().map(|fd| fd.as_fd()).ok_or(Errno::BADF)
+    }
+
+    /// Sleeps until the doorbell rings or `deadline`. Err(INTR) after a signal.
+    pub fn wait(&self, deadline: Option<Instant>) -> Result<(), Errno> {
+        let poll = self.poll_fd()?;
+        let timeout = deadline.map(|at| timespec(at.saturating_duration_since(Instant::now())));
+        let mut events = [const { std::mem::MaybeUninit::uninit() }; 1];
+        epoll::wait(poll, &mut events, timeout.as_ref()).map(|_| ())
+    }
+}
+
+pub fn timespec(duration: Duration) -> Timespec {
+    Timespec { tv_sec: duration.as_secs() as _, tv_nsec: duration.subsec_nanos() as _ }
+}
+
+/// How to ring a peer that sleeps.
+pub enum Bell {
+    /// The peer's own eventfd.
+    Event(Fd),
+    /// A command on the control channel, for peers that keep no fd for us or we none for them.
+    Channel,
+}
+
+/// A ring peer's ready words, and the slot by which it knows this pipe.
+pub struct PeerSignaler {
+    page: ReadyPage,
+    slot: u32,
+    bell: Bell,
+    channel: Arc<Channel>,
+}
+
+impl PeerSignaler {
+    pub fn new(
+        page: BorrowedFd<'_>,
+        event: Option<OwnedFd>,
+        slot: u32,
+        channel: Arc<Channel>,
+    ) -> Result<Self, SegmentError> {
+        let bell = event.map_or(Bell::Channel, |fd| Bell::Event(fd.into()));
+        Ok(PeerSignaler { page: ReadyPage::attach(page)?, slot, bell, channel })
+    }
+
+    /// Tells the peer that its pipe has something. True if a doorbell was rung.
+    pub fn mark(&self) -> bool {
+        let sleeping = ready::mark(&self.page, self.slot);
+        if sleeping {
+            match &self.bell {
+                Bell::Event(event) => ring(event.as_fd()),
+                Bell::Channel => self.channel.send_wake(),
+            }
+        }
+        sleeping
+    }
+}

@@ -1,0 +1,123 @@
+//! What every socket type is made of: pipes, an inbox, an outbox, options, counters.
+//!
+//! Everything here is reached under the socket's lock only.
+
+use std::sync::Arc;
+
+use shmzmq_shm::ring::Part;
+
+use crate::options::Options;
+use crate::pipe::Pipe;
+use crate::route::fq::Inbox;
+use crate::route::lb::Outbox;
+use crate::signaler::Signaler;
+use crate::stats::Stats;
+
+pub struct Core {
+    /// By slot. A slot is the pipe's number in the ready words and is given out again.
+    pub pipes: Vec<Option<Box<Pipe>>>,
+    free: Vec<usize>,
+    pub inbox: Inbox,
+    pub outbox: Outbox,
+    pub options: Options,
+    pub stats: Stats,
+    pub scratch: Vec<Part>,
+    pub signaler: Arc<Signaler>,
+    /// False if the last publish found its reader asleep: such a peer answers late.
+    pub peer_awake: bool,
+    /// Pipes that ended during the current call; the socket detaches them when the type is done.
+    pub ended: Vec<usize>,
+}
+
+// SAFETY: `scratch` holds pointers only between its filling and the end of the same call.
+unsafe impl Send for Core {}
+
+impl Core {
+    pub fn new(options: Options, signaler: Arc<Signaler>) -> Core {
+        Core {
+            pipes: Vec::new(),
+            free: Vec::new(),
+            inbox: Inbox::default(),
+            outbox: Outbox::default(),
+            options,
+            stats: Stats::default(),
+            scratch: Vec::new(),
+            signaler,
+            peer_awake: true,
+            ended: Vec::new(),
+        }
+    }
+
+    pub fn pipe(&mut self, slot: usize) -> Option<&mut Pipe> {
+        self.pipes.get_mut(slot)?.as_deref_mut()
+    }
+
+    pub fn add_pipe(&mut self, endpoint: u64, connecter: bool) -> &mut Pipe {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.pipes.push(None);
+            self.pipes.len() - 1
+        });
+        self.pipes[slot].insert(Box::new(Pipe::new(slot, endpoint, connecter)))
+    }
+
+    /// Forgets the pipe; what it still held is returned to be dropped or counted.
+    pub fn remove_pipe(&mut self, slot: usize) -> Option<Box<Pipe>> {
+        self.deactivate_in(slot);
+        self.deactivate_out(slot);
+        let pipe = self.pipes.get_mut(slot)?.take();
+        if pipe.is_some() {
+            self.free.push(slot);
+        }
+        pipe
+    }
+
+    /// The pipe has nothing more to give and will get nothing more.
+    pub fn end(&mut self, slot: usize) {
+        self.deactivate_in(slot);
+        // Without a connection to come, a pipe that was read to its end is over; else it waits.
+        if self.pipe(slot).is_none_or(|pipe| pipe.ending) {
+            self.deactivate_out(slot);
+            self.ended.push(slot);
+        }
+    }
+
+    /// The peer broke the protocol: its connection ends, nothing else does.
+    pub fn break_off(&mut self, slot: usize, why: &str) {
+        self.deactivate_in(slot);
+        self.deactivate_out(slot);
+        self.inbox.more = false;
+        self.stats.protocol_errors += 1;
+        let stats = &mut self.stats;
+        if let Some(Some(pipe)) = self.pipes.get_mut(slot) {
+            pipe.poison(stats);
+            if let Some(session) = &pipe.session {
+                session.kill(why);
+            }
+        }
+    }
+
+    /// The peer gives its place to another one: what it sent is still read, its connection ends.
+    pub fn retire(&mut self, slot: usize) {
+        self.deactivate_out(slot);
+        if let Some(pipe) = self.pipe(slot) {
+            pipe.sends = false;
+            if let Some(session) = &pipe.session {
+                session.kill("routing id taken over by another peer");
+            }
+        }
+    }
+
+    /// Every pipe that is marked ready is looked at again. True if the socket itself was marked.
+    pub fn take_ready(&mut self) -> bool {
+        let signaler = self.signaler.clone();
+        shmzmq_shm::ready::take(&signaler.page, |bit| {
+            // Slots beyond the words' bits share them.
+            let mut slot = bit;
+            while slot < self.pipes.len() {
+                self.activate_in(slot);
+                self.activate_out(slot);
+                slot += shmzmq_shm::ready::SLOTS;
+            }
+        })
+    }
+}

@@ -1,0 +1,363 @@
+//! How peers come to a socket and leave it, and how the socket itself ends.
+//!
+//! Called by I/O threads for connections and by application threads for `connect`, `bind` over inproc
+//! and `close`; always under the socket's lock, in short steps.
+//!
+//! ```text
+//! connect           add_connecter: pipe with Out::Queue          (IMMEDIATE=1: no pipe before attach)
+//! handshake done    attach:  In::Ring now; Out::Ring when the queue is empty (flush, in rounds)
+//! EOF, pidfd, error lose:    undelivered -> queue (connecter) or counted (accepted); In drains
+//! drained, no more  settle:  pipe removed, type told
+//! close             close:   CLOSED to all rings; pipes with a queue linger
+//! ```
+
+use std::collections::VecDeque;
+
+use shmzmq_shm::segment::MappedRing;
+
+use super::{Socket, State, Status};
+use crate::error::Result;
+use crate::pipe::local::{self, LocalIn, LocalOut};
+use crate::pipe::ring::{RingIn, RingOut};
+use crate::pipe::{In, Out, Peer, Write};
+use crate::reactor::SessionHandle;
+use crate::socket::core::Core;
+use crate::stats::{Discard, Stats};
+
+/// Bytes that one round of a flush moves under the lock; then others may have it.
+const FLUSH_ROUND_BYTES: u64 = 256 * 1024;
+
+/// A new connection as a session hands it over.
+pub struct Connection {
+    pub input: RingIn,
+    pub peer: Peer,
+    pub routing_id: Vec<u8>,
+    pub session: SessionHandle,
+}
+
+/// What is left to do after a round of a flush.
+pub enum Flush {
+    /// More is queued: flush again.
+    More(Box<RingOut>),
+    /// The peer left, or memory is short: try again when the connection stirs, or lose it.
+    Stuck(Box<RingOut>),
+    /// The application writes from now on, or the pipe is gone.
+    Done,
+    /// The socket is closed and its queue empty: the connection has done its work.
+    Finished,
+}
+
+/// One row of `peers()`.
+#[derive(Debug, Clone)]
+pub struct PeerRow {
+    pub endpoint: u64,
+    pub transport: &'static str,
+    pub pid: i32,
+    pub uid: u32,
+    pub depth: u64,
+    pub routing_id: Vec<u8>,
+}
+
+impl Socket {
+    /// `connect` to something that is not there yet: a pipe to queue in. None with IMMEDIATE.
+    pub fn add_connecter(&self, endpoint: u64) -> Result<Option<usize>> {
+        let mut state = self.enter()?;
+        if state.core.options.immediate != 0 {
+            return Ok(None);
+        }
+        let slot = state.core.add_pipe(endpoint, true).slot;
+        let State { core, pattern, .. } = &mut *state;
+        pattern.connecting(core, slot);
+        drop(state);
+        self.mark_control();
+        Ok(Some(slot))
+    }
+
+    /// A slot for a peer whose handshake goes on; it is no pipe of the type yet. None if closed.
+    pub fn add_accepted(&self, endpoint: u64) -> Option<usize> {
+        let mut state = self.state();
+        (state.status == Status::Open).then(|| state.core.add_pipe(endpoint, false).slot)
+    }
+
+    /// The handshake failed: the slot is free again.
+    pub fn drop_accepted(&self, slot: usize) {
+        self.state().core.remove_pipe(slot);
+    }
+
+    /// A connection is up: its input is read from now on. False: the type refuses the peer.
+    pub fn attach(&self, slot: usize, connection: Connection) -> bool {
+        let mut state = self.state();
+        let State { core, pattern, status, .. } = &mut *state;
+        let Some(pipe) = core.pipe(slot) else { return false };
+        pipe.peer = Some(connection.peer);
+        pipe.routing_id = connection.routing_id;
+        pipe.session = Some(connection.session);
+        if *status != Status::Closed {
+            pipe.push_in(In::Ring(Box::new(connection.input)));
+        }
+        core.stats.connected += 1;
+        let taken = pattern.attach(core, slot);
+        if !taken {
+            core.remove_pipe(slot);
+        }
+        drop(state);
+        self.mark_control();
+        taken
+    }
+
+    /// Moves queued messages into the ring; the round that finds none hands the ring over.
+    pub fn flush(&self, slot: usize, mut ring: Box<RingOut>) -> Flush {
+        let mut state = self.state();
+        let State { core, status, .. } = &mut *state;
+        let Core { pipes, stats, .. } = core;
+        let Some(Some(pipe)) = pipes.get_mut(slot) else { return Flush::Done };
+        if let Out::Queue(queue) = &mut pipe.out {
+            let mut moved = 0;
+            let mut stuck = false;
+            while moved < FLUSH_ROUND_BYTES
+                && let Some(message) = queue.front()
+            {
+                match ring.write_accepted(message, stats) {
+                    Write::Done => {}
+                    // The peer is gone already (EOF follows) or memory is short: what is queued stays.
+                    _ => {
+                        stuck = true;
+                        break;
+                    }
+                }
+                moved += message.bytes() + 1;
+                queue.pop_front();
+            }
+            if !queue.is_empty() {
+                return if stuck { Flush::Stuck(ring) } else { Flush::More(ring) };
+            }
+        }
+        if *status == Status::Closed {
+            ring.close(stats);
+            pipe.out = Out::None;
+            return Flush::Finished;
+        }
+        pipe.out = Out::Ring(ring);
+        core.activate_out(slot);
+        drop(state);
+        self.signaler.mark(slot);
+        self.mark_control();
+        Flush::Done
+    }
+
+    /// The connection ended. `flushing` is the ring that a flush had not handed over yet.
+    /// True if the pipe waits for another connection.
+    pub fn lose(&self, slot: usize, flushing: Option<Box<RingOut>>, reconnect: bool) -> bool {
+        let mut state = self.state();
+        let State { core, pattern, status, .. } = &mut *state;
+        let closed = *status == Status::Closed;
+        let Core { pipes, stats, .. } = core;
+        let Some(Some(pipe)) = pipes.get_mut(slot) else { return false };
+        stats.disconnected += 1;
+        pipe.peer = None;
+        pipe.session = None;
+        for input in pipe.inputs() {
+            if let In::Ring(ring) = input {
+                ring.dead = true;
+            }
+        }
+        let waits = pipe.connecter && reconnect;
+        let out = std::mem::replace(&mut pipe.out, Out::None);
+        let mut left = match (out, flushing) {
+            (Out::Ring(mut ring), _) => VecDeque::from(ring.undelivered()),
+            (Out::Queue(queue), Some(mut ring)) => {
+                let mut left = VecDeque::from(ring.undelivered());
+                left.extend(queue);
+                left
+            }
+            (Out::Queue(queue), None) => queue,
+            _ => VecDeque::new(),
+        };
+        if waits && !(closed && left.is_empty()) {
+            stats.redelivered += left.len() as u64;
+            pipe.out = Out::Queue(std::mem::take(&mut left));
+        } else {
+            stats.discard(Discard::PeerGone, left.len() as u64);
+            pipe.ending = true;
+        }
+        let drained =
+            pipe.ending && (closed || !pipe.receives || pipe.look() == crate::pipe::ring::State::Ended);
+        let waits = !pipe.ending;
+        pattern.lost(core, slot);
+        if waits {
+            core.activate_out(slot);
+        } else {
+            core.deactivate_out(slot);
+        }
+        if drained {
+            core.deactivate_in(slot);
+            core.ended.push(slot);
+        }
+        state.settle();
+        drop(state);
+        self.signaler.mark(slot);
+        self.mark_control();
+        waits
+    }
+
+    /// The next ring of the peer's direction is here.
+    pub fn announce(&self, slot: usize, number: u32, ring: MappedRing) {
+        let mut state = self.state();
+        if let Some(input) = state.core.pipe(slot).and_then(|pipe| pipe.newest_ring()) {
+            input.announce(number, ring);
+        }
+        drop(state);
+        self.signaler.mark(slot);
+    }
+
+    /// The peer set its receiving high-water mark anew.
+    pub fn set_peer_rcvhwm(&self, slot: usize, rcvhwm: i64) {
+        let mut state = self.state();
+        if let Some(Out::Ring(ring)) = state.core.pipe(slot).map(|pipe| &mut pipe.out) {
+            ring.set_hwm(None, Some(rcvhwm));
+        }
+        drop(state);
+        self.signaler.mark(slot);
+    }
+
+    /// Messages that wait for a connection on this pipe.
+    pub fn queued(&self, slot: usize) -> usize {
+        match self.state().core.pipe(slot).map(|pipe| &pipe.out) {
+            Some(Out::Queue(queue)) => queue.len(),
+            _ => 0,
+        }
+    }
+
+    /// Ends the pipe for good: `disconnect`, LINGER over, or a connection that may not come back.
+    pub fn drop_pipe(&self, slot: usize, reason: Discard) {
+        let mut state = self.state();
+        let State { core, pattern, .. } = &mut *state;
+        let Core { pipes, stats, .. } = core;
+        let Some(Some(pipe)) = pipes.get_mut(slot) else { return };
+        if let Out::Queue(queue) = &pipe.out {
+            stats.discard(reason, queue.len() as u64);
+        }
+        pipe.close(stats);
+        pattern.detach(core, slot);
+        core.remove_pipe(slot);
+        drop(state);
+        self.mark_control();
+    }
+
+    /// Connects this socket and `peer` of the same process. Locks one after the other.
+    pub fn join_local(
+        &self,
+        endpoint: u64,
+        (out, input): (LocalOut, LocalIn),
+        peer_id: Vec<u8>,
+    ) -> Result<usize> {
+        let mut state = self.enter()?;
+        let State { core, pattern, .. } = &mut *state;
+        let slot = core.add_pipe(endpoint, false).slot;
+        out.bind((self.signaler.clone(), slot), core.options.sndhwm);
+        input.bind((self.signaler.clone(), slot), core.options.rcvhwm);
+        if let Some(pipe) = core.pipe(slot) {
+            pipe.routing_id = peer_id;
+            pipe.ending = true;
+            pipe.out = Out::Local(out);
+            pipe.push_in(In::Local(input));
+        }
+        core.stats.connected += 1;
+        if !pattern.attach(core, slot) {
+            if let Some(mut pipe) = core.remove_pipe(slot) {
+                pipe.close(&mut Stats::default());
+            }
+        }
+        drop(state);
+        self.mark_control();
+        Ok(slot)
+    }
+
+    pub fn routing_id(&self) -> Vec<u8> {
+        self.state().core.options.routing_id.clone()
+    }
+
+    /// Makes every later call fail, wakes every waiter, says CLOSED to every ring peer. True if
+    /// accepted messages still wait for a peer.
+    pub fn close_pipes(&self) -> bool {
+        let mut state = self.state();
+        state.status = Status::Closed;
+        let linger = state.core.options.linger;
+        let Core { pipes, stats, .. } = &mut state.core;
+        let mut lingers = false;
+        for pipe in pipes.iter_mut().flatten() {
+            if let Out::Queue(queue) = &mut pipe.out {
+                if linger == 0 {
+                    stats.discard(Discard::Linger, queue.len() as u64);
+                    queue.clear();
+                }
+                lingers |= !queue.is_empty();
+            }
+            pipe.close(stats);
+        }
+        drop(state);
+        self.mark_control();
+        lingers
+    }
+
+    pub fn terminate(&self) {
+        let mut state = self.state();
+        if state.status == Status::Open {
+            state.status = Status::Terminated;
+        }
+        drop(state);
+        self.mark_control();
+    }
+
+    pub fn peers(&self) -> Result<Vec<PeerRow>> {
+        let state = self.enter()?;
+        let rows = state.core.pipes.iter().flatten().map(|pipe| PeerRow {
+            endpoint: pipe.endpoint,
+            transport: pipe.transport(),
+            pid: pipe.peer.map_or(0, |peer| peer.pid),
+            uid: pipe.peer.map_or(0, |peer| peer.uid),
+            depth: pipe.depth(),
+            routing_id: pipe.routing_id.clone(),
+        });
+        Ok(rows.collect())
+    }
+
+    pub fn stats(&self) -> Stats {
+        self.state().core.stats.clone()
+    }
+
+    pub fn linger(&self) -> (i64, bool) {
+        let state = self.state();
+        (state.core.options.linger, state.core.options.linger_set)
+    }
+}
+
+impl Core {
+    /// SNDHWM or RCVHWM was set: live pipes follow at once, as in libzmq.
+    pub fn apply_hwm(&mut self) {
+        let (sndhwm, rcvhwm) = (self.options.sndhwm, self.options.rcvhwm);
+        for pipe in self.pipes.iter_mut().flatten() {
+            match &mut pipe.out {
+                Out::Ring(ring) => ring.set_hwm(Some(sndhwm), None),
+                Out::Local(local) => local.set_sndhwm(sndhwm),
+                _ => {}
+            }
+            for input in pipe.inputs() {
+                match input {
+                    In::Ring(ring) => ring.set_rcvhwm(rcvhwm),
+                    In::Local(local) => local.set_rcvhwm(rcvhwm),
+                }
+            }
+        }
+        for slot in 0..self.pipes.len() {
+            self.activate_out(slot);
+        }
+    }
+}
+
+/// Two ends of an inproc connection.
+pub fn local_pair() -> ((LocalOut, LocalIn), (LocalOut, LocalIn)) {
+    let (out_a, in_b) = local::direction();
+    let (out_b, in_a) = local::direction();
+    ((out_a, in_a), (out_b, in_b))
+}

@@ -1,0 +1,470 @@
+//! A socket: the pattern end point. This file is the base; the types are the files beside it.
+//!
+//! **Who touches what.** Everything of a socket that changes is in [`State`], under one lock that is
+//! held for an attempt and never across a wait. Application threads take it for every call, I/O
+//! threads when a peer comes or goes. Under it nobody calls Python, blocks, or takes another
+//! socket's lock.
+//!
+//! **Waiting.** A call that cannot go on releases everything and waits in [`Socket::wait`]: first it
+//! spins (policy.rs), then it arms all pipes, arms the ready words, and sleeps on the doorbell. If
+//! several threads wait, one (the leader) sleeps on the doorbell and the others on a word of this
+//! process; whoever stops leading wakes them, and one of them leads.
+//!
+//! **Ending.** `close` makes every later call fail and wakes every waiter. Pipes that hold accepted
+//! messages for a peer that is not there yet stay, with their sessions, until LINGER ends; then the
+//! context is told that the socket is gone.
+
+pub mod core;
+pub mod dealer;
+pub mod life;
+pub mod pair;
+pub mod pattern;
+pub mod policy;
+pub mod probe;
+pub mod pull;
+pub mod push;
+pub mod rep;
+pub mod req;
+pub mod router;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::thread::futex;
+use shmzmq_shm::ring::Part;
+use shmzmq_shm::{fork, ready};
+use shmzmq_zmtp::SocketType;
+
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::lock::{AttemptLock, Guard};
+use crate::message::{Frames, Payload, Sink};
+use crate::options::Options;
+use crate::signaler::Signaler;
+use crate::socket::core::Core;
+use crate::socket::pattern::Pattern;
+use crate::socket::policy::SpinPolicy;
+
+/// Longest wait for a full ring whose reader moves, before its position is compared again.
+const SOON: Duration = Duration::from_millis(1);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    Open,
+    /// The context ends: calls fail with ETERM until the owner closes.
+    Terminated,
+    Closed,
+}
+
+/// What a waiter waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interest {
+    Receive,
+    Send,
+    /// The caller polls: ends when either holds.
+    Events {
+        receive: bool,
+        send: bool,
+    },
+}
+
+/// Why a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Woken {
+    /// Something changed: try again.
+    Look,
+    TimedOut,
+    /// A signal arrived: let the language run its handlers, then wait on.
+    Interrupted,
+}
+
+pub struct State {
+    pub core: Core,
+    pub pattern: Box<dyn Pattern>,
+    pub status: Status,
+    /// Parts of a message that was begun with SNDMORE.
+    pending: Vec<Payload>,
+    /// RCVMORE: the last received frame was not the last of its message.
+    pub rcvmore: bool,
+    policy: SpinPolicy,
+}
+
+pub struct Socket {
+    pub id: u64,
+    pub kind: SocketType,
+    pub context: Arc<Context>,
+    pub signaler: Arc<Signaler>,
+    born: u64,
+    state: AttemptLock<State>,
+    leading: AtomicBool,
+    /// Bumped to wake those who do not lead.
+    followers: AtomicU32,
+    waiting: AtomicU32,
+    /// Sessions and listeners that I/O threads hold for this socket.
+    pub served: AtomicUsize,
+    pub gone: AtomicBool,
+}
+
+fn pattern_of(kind: SocketType) -> Option<Box<dyn Pattern>> {
+    Some(match kind {
+        SocketType::Pair => Box::<pair::Pair>::default(),
+        SocketType::Push => Box::new(push::Push),
+        SocketType::Pull => Box::new(pull::Pull),
+        SocketType::Req => Box::<req::Req>::default(),
+        SocketType::Rep => Box::<rep::Rep>::default(),
+        SocketType::Dealer => Box::new(dealer::Dealer),
+        SocketType::Router => Box::<router::Router>::default(),
+        _ => return None,
+    })
+}
+
+impl Socket {
+    pub(crate) fn new(id: u64, number: i32, context: Arc<Context>) -> Result<Socket> {
+        let known = SocketType::from_number(number);
+        let (kind, pattern) = known
+            .and_then(|kind| Some((kind, pattern_of(kind)?)))
+            .ok_or_else(|| Error::Invalid(format!("socket type {number}")))?;
+        let signaler = Signaler::new().map_err(|error| Error::System {
+            call: "memfd_create or eventfd",
+            errno: match error {
+                shmzmq_shm::segment::SegmentError::System { errno, .. } => errno.raw_os_error(),
+                _ => libc::ENOMEM,
+            },
+        })?;
+        let signaler = Arc::new(signaler);
+        let state = State {
+            core: Core::new(Options::default(), signaler.clone()),
+            pattern,
+            status: Status::Open,
+            pending: Vec::new(),
+            rcvmore: false,
+            policy: SpinPolicy::default(),
+        };
+        Ok(Socket {
+            id,
+            kind,
+            context,
+            signaler,
+            born: fork::generation(),
+            state: AttemptLock::new(state),
+            leading: AtomicBool::new(false),
+            followers: AtomicU32::new(0),
+            waiting: AtomicU32::new(0),
+            served: AtomicUsize::new(0),
+            gone: AtomicBool::new(false),
+        })
+    }
+
+    /// Under the lock, whatever the status: for I/O threads and snapshots.
+    pub fn state(&self) -> Guard<'_, State> {
+        self.state.lock()
+    }
+
+    pub fn check_process(&self) -> Result<()> {
+        if fork::is_ours(self.born) { Ok(()) } else { Err(Error::Forked(fork::creator(self.born))) }
+    }
+
+    /// Under the lock, if the socket may be used here and now; with all marks applied.
+    #[inline]
+    pub fn enter(&self) -> Result<Guard<'_, State>> {
+        self.check_process()?;
+        let mut state = self.state.lock();
+        match state.status {
+            Status::Open => {}
+            Status::Closed => return Err(Error::NotSocket),
+            Status::Terminated => return Err(Error::Terminated),
+        }
+        if ready::pending(&self.signaler.page) {
+            state.apply_marks();
+        }
+        Ok(state)
+    }
+
+    /// Sends one whole message, or says why not. Never waits.
+    #[inline]
+    pub fn try_send(&self, frames: &dyn Frames, patient: bool) -> Result<()> {
+        let mut state = self.enter()?;
+        state.send(frames, patient)
+    }
+
+    /// Keeps a part whose message is not complete; `try_send` sends them together.
+    pub fn try_send_more(&self, frames: &dyn Frames) -> Result<()> {
+        let mut state = self.enter()?;
+        let State { core, pattern, pending, .. } = &mut *state;
+        if pending.is_empty() {
+            let part = frames.parts()[0];
+            // SAFETY: the caller keeps its parts readable during the call.
+            pattern.admit(core, unsafe { std::slice::from_raw_parts(part.at, part.len) })?;
+        }
+        pending.push(frames.keep(0));
+        state.settle();
+        Ok(())
+    }
+
+    /// Receives one frame into `sink`, or says why not. True if more of its message follow. Never waits.
+    #[inline]
+    pub fn try_recv(&self, sink: &mut dyn Sink) -> Result<bool> {
+        let mut state = self.enter()?;
+        state.recv(sink)
+    }
+
+    /// POLLIN and POLLOUT now.
+    pub fn events(&self) -> Result<(bool, bool)> {
+        let mut state = self.enter()?;
+        let state = &mut *state;
+        let receive = state.pattern.can_recv(&mut state.core);
+        let send = state.pattern.can_send(&mut state.core);
+        state.settle();
+        Ok((receive, send))
+    }
+
+    /// The short spin that a caller does before it lets other threads run. True: try again.
+    #[inline]
+    pub fn spin_briefly(&self, interest: Interest, cap: Duration) -> bool {
+        let promising = {
+            let state = self.state.lock();
+            state.policy.promising(state.core.options.spin_us, state.core.peer_awake)
+        };
+        promising && self.spin(interest, cap)
+    }
+
+    /// Looks for something to move for at most `budget`.
+    fn spin(&self, interest: Interest, budget: Duration) -> bool {
+        let end = Instant::now() + budget;
+        loop {
+            for _ in 0..16 {
+                if self.moved(interest) {
+                    let mut state = self.state.lock();
+                    state.policy.won();
+                    state.core.stats.spins_won += 1;
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+            if Instant::now() >= end {
+                return false;
+            }
+        }
+    }
+
+    #[inline]
+    fn moved(&self, interest: Interest) -> bool {
+        ready::pending(&self.signaler.page)
+            || (interest != Interest::Send && self.state.lock().core.input_moved())
+    }
+
+    /// Waits until `interest` may hold, at most to `deadline`. Takes no GIL and needs none. May end
+    /// early: the caller tries again and knows its own deadline.
+    pub fn wait(&self, interest: Interest, deadline: Option<Instant>) -> Result<Woken> {
+        let budget = {
+            let mut state = self.enter()?;
+            let state = &mut *state;
+            // Armed first, so that a writer's spin has something to look for: its own mark.
+            if interest == Interest::Send && !state.arm_output(interest) {
+                return Ok(Woken::Look);
+            }
+            state.policy.budget(state.core.options.spin_us, state.core.peer_awake)
+        };
+        if !budget.is_zero() {
+            if self.spin(interest, budget) {
+                return Ok(Woken::Look);
+            }
+            self.state.lock().core.stats.spins_lost += 1;
+        }
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        let lead = self.leading.compare_exchange(false, true, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        let woken = if lead { self.lead(interest, deadline) } else { self.follow(deadline) };
+        if lead {
+            self.leading.store(false, Ordering::Release);
+        }
+        let others = self.waiting.fetch_sub(1, Ordering::AcqRel) > 1;
+        if lead && others {
+            self.wake_followers();
+        }
+        woken
+    }
+
+    fn wake_followers(&self) {
+        self.followers.fetch_add(1, Ordering::AcqRel);
+        let _ = futex::wake(&self.followers, futex::Flags::PRIVATE, i32::MAX as u32);
+    }
+
+    /// Arms everything and sleeps on the doorbell.
+    fn lead(&self, interest: Interest, deadline: Option<Instant>) -> Result<Woken> {
+        let mut deadline = deadline;
+        {
+            let mut state = self.enter()?;
+            let state = &mut *state;
+            if interest != Interest::Receive && !state.arm_output(interest) {
+                return Ok(Woken::Look);
+            }
+            if interest != Interest::Receive && state.core.outbox.soon {
+                let soon = Instant::now() + SOON;
+                deadline = Some(deadline.map_or(soon, |at| at.min(soon)));
+            }
+            // Input is armed whatever the caller waits for: a mark may be what unblocks it.
+            if !state.core.sleep_inbox() && interest != Interest::Send {
+                return Ok(Woken::Look);
+            }
+            if !ready::arm(&self.signaler.page) {
+                return Ok(Woken::Look);
+            }
+            state.core.stats.sleeps += 1;
+            state.policy.slept();
+        }
+        let slept = self.signaler.wait(deadline);
+        ready::disarm(&self.signaler.page);
+        match slept {
+            Err(Errno::INTR) => Ok(Woken::Interrupted),
+            Err(errno) => Err(Error::System { call: "epoll_wait", errno: errno.raw_os_error() }),
+            Ok(()) if deadline.is_some_and(|at| Instant::now() >= at) => Ok(Woken::TimedOut),
+            Ok(()) => Ok(Woken::Look),
+        }
+    }
+
+    /// Sleeps until the leader stops leading or something was marked for all.
+    fn follow(&self, deadline: Option<Instant>) -> Result<Woken> {
+        let seen = self.followers.load(Ordering::Acquire);
+        self.enter()?;
+        if !self.leading.load(Ordering::Acquire) {
+            return Ok(Woken::Look);
+        }
+        let timeout =
+            deadline.map(|at| crate::signaler::timespec(at.saturating_duration_since(Instant::now())));
+        match futex::wait(&self.followers, futex::Flags::PRIVATE, seen, timeout.as_ref()) {
+            Ok(()) | Err(Errno::AGAIN) => Ok(Woken::Look),
+            Err(Errno::TIMEDOUT) => Ok(Woken::TimedOut),
+            Err(Errno::INTR) => Ok(Woken::Interrupted),
+            Err(errno) => Err(Error::System { call: "futex", errno: errno.raw_os_error() }),
+        }
+    }
+
+    /// Wakes every waiter: the status or the set of pipes changed.
+    pub fn mark_control(&self) {
+        self.signaler.mark_control();
+        if self.waiting.load(Ordering::Acquire) > 1 {
+            self.wake_followers();
+        }
+    }
+
+    pub fn set_option(&self, number: i32, value: i64) -> Result<()> {
+        let mut state = self.enter()?;
+        let core = &mut state.core;
+        if !core.options.set(number, value) {
+            return Err(Error::Invalid(format!("option {number}")));
+        }
+        if number == crate::options::SNDHWM || number == crate::options::RCVHWM {
+            core.apply_hwm();
+        }
+        Ok(())
+    }
+
+    pub fn set_routing_id(&self, id: &[u8]) -> Result<()> {
+        self.enter()?.core.options.routing_id = id.to_vec();
+        Ok(())
+    }
+
+    pub fn option(&self, number: i32) -> Result<i64> {
+        let mut state = self.enter()?;
+        state.core.options.get(number).ok_or_else(|| Error::Invalid(format!("option {number}")))
+    }
+
+    pub fn is_closed(&self) -> bool {
+        !fork::is_ours(self.born) || self.state.lock().status == Status::Closed
+    }
+}
+
+impl State {
+    #[inline]
+    pub fn send(&mut self, frames: &dyn Frames, patient: bool) -> Result<()> {
+        let sent = if self.pending.is_empty() {
+            self.pattern.send(&mut self.core, frames, patient)
+        } else {
+            self.send_pending(frames, patient)
+        };
+        if !self.core.ended.is_empty() {
+            self.settle();
+        }
+        sent
+    }
+
+    /// The last part of a message that was begun with SNDMORE: all of it goes at once.
+    fn send_pending(&mut self, frames: &dyn Frames, patient: bool) -> Result<()> {
+        let mut parts: Vec<Part> = self.pending.iter().map(Payload::part).collect();
+        parts.extend_from_slice(frames.parts());
+        let whole = Joined { parts, pending: &self.pending, last: frames };
+        let sent = self.pattern.send(&mut self.core, &whole, patient);
+        drop(whole);
+        // After EAGAIN the caller may send the last part again; any other error ends the message.
+        if sent != Err(Error::Again) {
+            self.pending.clear();
+        }
+        sent
+    }
+
+    #[inline]
+    pub fn recv(&mut self, sink: &mut dyn Sink) -> Result<bool> {
+        let received = self.pattern.recv(&mut self.core, sink);
+        if !self.core.ended.is_empty() {
+            self.settle();
+        }
+        match received {
+            Ok(()) => {
+                self.rcvmore = self.core.inbox.more;
+                Ok(self.rcvmore)
+            }
+            Err(Error::Again) => {
+                self.core.publish_inbox();
+                Err(Error::Again)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    #[cold]
+    fn apply_marks(&mut self) {
+        self.core.take_ready();
+    }
+
+    /// Removes the pipes that ended during the call.
+    pub fn settle(&mut self) {
+        while let Some(slot) = self.core.ended.pop() {
+            self.pattern.detach(&mut self.core, slot);
+            self.core.remove_pipe(slot);
+        }
+    }
+
+    /// False: the caller should try again instead of sleeping.
+    fn arm_output(&mut self, interest: Interest) -> bool {
+        match interest {
+            Interest::Receive | Interest::Events { send: false, .. } => true,
+            Interest::Send => self.core.sleep_outbox(),
+            Interest::Events { send: true, .. } => {
+                self.core.outbox.soon = false;
+                !self.pattern.can_send(&mut self.core)
+            }
+        }
+    }
+}
+
+/// Parts that were kept, then the caller's last ones.
+struct Joined<'a> {
+    parts: Vec<Part>,
+    pending: &'a [Payload],
+    last: &'a dyn Frames,
+}
+
+impl Frames for Joined<'_> {
+    fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    fn keep(&self, index: usize) -> Payload {
+        match self.pending.get(index) {
+            Some(payload) => Payload::from(payload.bytes()),
+            None => self.last.keep(index - self.pending.len()),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! What a socket type has to say; everything else is the base's (mod.rs) or the routes'.
+
+use crate::error::{Error, Result};
+use crate::message::{Frames, Sink};
+use crate::socket::core::Core;
+
+/// Called under the socket's lock. `slot` always names an existing pipe.
+pub trait Pattern: Send {
+    /// `connect` made a pipe; messages may be queued in it before there is a connection.
+    fn connecting(&mut self, _core: &mut Core, _slot: usize) {}
+    /// A connection is up. False refuses the peer.
+    fn attach(&mut self, core: &mut Core, slot: usize) -> bool;
+    /// The connection is gone; the pipe may stay to be drained or to be connected again.
+    fn lost(&mut self, _core: &mut Core, _slot: usize) {}
+    /// The pipe is gone.
+    fn detach(&mut self, _core: &mut Core, _slot: usize) {}
+    /// The first part of a message whose rest follows: would a send refuse it already?
+    fn admit(&mut self, core: &mut Core, first: &[u8]) -> Result<()>;
+    /// Sends one whole message or nothing.
+    fn send(&mut self, core: &mut Core, frames: &dyn Frames, patient: bool) -> Result<()>;
+    /// Hands out one frame or nothing.
+    fn recv(&mut self, core: &mut Core, sink: &mut dyn Sink) -> Result<()>;
+    fn can_send(&mut self, core: &mut Core) -> bool;
+    fn can_recv(&mut self, core: &mut Core) -> bool;
+}
+
+/// For `admit` of the types that balance: is there a pipe that takes a message?
+pub fn admit_balanced(core: &mut Core) -> Result<()> {
+    core.outbox.soon = false;
+    if core.has_output() { Ok(()) } else { Err(Error::Again) }
+}
+
+/// Puts a pipe to the uses that the type has for it.
+pub fn enlist(core: &mut Core, slot: usize, receives: bool, sends: bool) {
+    if let Some(pipe) = core.pipe(slot) {
+        pipe.receives = receives;
+        pipe.sends = sends;
+    }
+    core.activate_in(slot);
+    core.activate_out(slot);
+}

@@ -1,0 +1,150 @@
+//! ROUTER (RFC 28): puts the sender's routing id before what it receives, sends by the first frame.
+//!
+//! A peer that chose no id gets one of five bytes: zero, then a counter with a random start. A second
+//! peer of the same id is connected but neither read nor written (as libzmq does), unless
+//! ROUTER_HANDOVER gives it the id. An id is free again as soon as its peer is known to be gone.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+
+use crate::error::{Error, Result};
+use crate::message::{Frames, Outgoing, Payload, Sink};
+use crate::pipe::Write;
+use crate::socket::core::Core;
+use crate::socket::pattern::{Pattern, enlist};
+use crate::socket::probe;
+use crate::stats::Discard;
+
+pub struct Router {
+    routes: HashMap<Vec<u8>, usize>,
+    next_id: u32,
+}
+
+impl Default for Router {
+    fn default() -> Self {
+        Router { routes: HashMap::new(), next_id: RandomState::new().hash_one(0) as u32 }
+    }
+}
+
+impl Router {
+    fn new_id(&mut self) -> Vec<u8> {
+        loop {
+            let mut id = vec![0];
+            id.extend(self.next_id.to_be_bytes());
+            self.next_id = self.next_id.wrapping_add(1);
+            if !self.routes.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    fn forget(&mut self, core: &mut Core, slot: usize) {
+        if let Some(pipe) = core.pipe(slot)
+            && self.routes.get(&pipe.routing_id) == Some(&slot)
+        {
+            self.routes.remove(&pipe.routing_id);
+        }
+    }
+}
+
+impl Pattern for Router {
+    fn connecting(&mut self, core: &mut Core, slot: usize) {
+        probe::send(core, slot);
+    }
+
+    fn attach(&mut self, core: &mut Core, slot: usize) -> bool {
+        let Some(pipe) = core.pipe(slot) else { return false };
+        if pipe.routing_id.is_empty() {
+            pipe.routing_id = self.new_id();
+        }
+        let (id, connecter) = (pipe.routing_id.clone(), pipe.connecter);
+        if let Some(&old) = self.routes.get(&id)
+            && old != slot
+        {
+            if core.options.router_handover == 0 {
+                return true;
+            }
+            // What the old peer had sent is still read, under the same id, then it ends.
+            core.retire(old);
+        }
+        self.routes.insert(id, slot);
+        if !connecter {
+            probe::send(core, slot);
+        }
+        enlist(core, slot, true, false);
+        true
+    }
+
+    fn lost(&mut self, core: &mut Core, slot: usize) {
+        self.forget(core, slot);
+    }
+
+    fn detach(&mut self, core: &mut Core, slot: usize) {
+        self.forget(core, slot);
+    }
+
+    fn admit(&mut self, core: &mut Core, first: &[u8]) -> Result<()> {
+        let mandatory = core.options.router_mandatory != 0;
+        match self.routes.get(first) {
+            None if mandatory => Err(Error::HostUnreachable),
+            _ => Ok(()),
+        }
+    }
+
+    fn send(&mut self, core: &mut Core, frames: &dyn Frames, _patient: bool) -> Result<()> {
+        let parts = frames.parts();
+        let mandatory = core.options.router_mandatory != 0;
+        // SAFETY: the caller keeps the parts readable during the call.
+        let id = unsafe { std::slice::from_raw_parts(parts[0].at, parts[0].len) };
+        let Some(&slot) = self.routes.get(id) else {
+            if mandatory {
+                return Err(Error::HostUnreachable);
+            }
+            core.stats.discard(Discard::Unroutable, 1);
+            return Ok(());
+        };
+        if parts.len() == 1 {
+            // A routing id without a message: libzmq drops it in silence.
+            core.stats.discard(Discard::Malformed, 1);
+            return Ok(());
+        }
+        let message = Outgoing { envelope: &[], frames, skip: 1 };
+        loop {
+            match core.write_to(slot, message, false) {
+                Write::Done => return Ok(()),
+                Write::Failed(error) => return Err(error),
+                Write::Full | Write::Soon if mandatory => {
+                    if core.sleep_out(slot) {
+                        return Err(Error::Again);
+                    }
+                }
+                Write::Gone if mandatory => return Err(Error::HostUnreachable),
+                _ => {
+                    core.stats.discard(Discard::Unroutable, 1);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn recv(&mut self, core: &mut Core, sink: &mut dyn Sink) -> Result<()> {
+        if core.inbox.more {
+            return core.recv_fair(sink).map(|_| ());
+        }
+        let slot = core.turn_to_input().ok_or(Error::Again)?;
+        let id = core.pipe(slot).map(|pipe| pipe.routing_id.clone()).unwrap_or_default();
+        sink.owned(Payload::from(id), true);
+        // The message's own frames come from the same pipe, with the next calls.
+        core.inbox.more = true;
+        Ok(())
+    }
+
+    fn can_send(&mut self, _core: &mut Core) -> bool {
+        // libzmq: a ROUTER is always writable; what has no route is dropped or refused by the send.
+        true
+    }
+
+    fn can_recv(&mut self, core: &mut Core) -> bool {
+        core.has_input()
+    }
+}

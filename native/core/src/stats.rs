@@ -1,0 +1,84 @@
+//! Counters of one socket: plain numbers under the socket's lock, read as a snapshot.
+
+/// Why a message was dropped that was accepted or received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Discard {
+    /// An accepted peer died or left without reading it (RFC 28, RFC 30).
+    PeerGone,
+    /// ROUTER or REP: no such peer now.
+    Unroutable,
+    /// LINGER ended before a peer was there.
+    Linger,
+    /// It did not have the shape that the socket type needs, or came from the wrong peer.
+    Malformed,
+    /// The socket was closed with it unread.
+    Unread,
+}
+
+impl Discard {
+    pub const ALL: [(Discard, &'static str); 5] = [
+        (Discard::PeerGone, "peer_gone"),
+        (Discard::Unroutable, "unroutable"),
+        (Discard::Linger, "linger"),
+        (Discard::Malformed, "malformed"),
+        (Discard::Unread, "unread"),
+    ];
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Stats {
+    pub messages_sent: u64,
+    pub bytes_sent: u64,
+    pub messages_received: u64,
+    pub bytes_received: u64,
+    /// Times a call went to sleep on the doorbell.
+    pub sleeps: u64,
+    /// Doorbells rung for peers.
+    pub wakeups: u64,
+    /// Waits that ended while spinning, and spins that ended without.
+    pub spins_won: u64,
+    pub spins_lost: u64,
+    /// Times a full ring was left for a larger one.
+    pub rings_grown: u64,
+    /// Messages handed to a new peer after the one they were sent to was gone.
+    pub redelivered: u64,
+    pub discarded: [u64; Discard::ALL.len()],
+    /// Connections that ended because the peer broke the protocol, and handshakes that failed.
+    pub protocol_errors: u64,
+    pub handshakes_failed: u64,
+    pub connected: u64,
+    pub disconnected: u64,
+}
+
+impl Stats {
+    pub fn discard(&mut self, reason: Discard, messages: u64) {
+        self.discarded[reason as usize] += messages;
+    }
+
+    /// Name and value of every counter.
+    pub fn rows(&self) -> Vec<(String, u64)> {
+        let mut rows: Vec<(String, u64)> = [
+            ("messages_sent", self.messages_sent),
+            ("bytes_sent", self.bytes_sent),
+            ("messages_received", self.messages_received),
+            ("bytes_received", self.bytes_received),
+            ("sleeps", self.sleeps),
+            ("wakeups", self.wakeups),
+            ("spins_won", self.spins_won),
+            ("spins_lost", self.spins_lost),
+            ("rings_grown", self.rings_grown),
+            ("redelivered", self.redelivered),
+            ("protocol_errors", self.protocol_errors),
+            ("handshakes_failed", self.handshakes_failed),
+            ("connected", self.connected),
+            ("disconnected", self.disconnected),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+        for (reason, name) in Discard::ALL {
+            rows.push((format!("discarded_{name}"), self.discarded[reason as usize]));
+        }
+        rows
+    }
+}

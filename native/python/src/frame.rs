@@ -1,0 +1,67 @@
+//! The buffer half of a Frame; names, caching and trackers are Python's (`frame.py`).
+
+use pyo3::exceptions::PyBufferError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple};
+
+static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// Tells native code which class `recv(copy=False)` makes.
+#[pyfunction]
+pub fn set_frame_class(py: Python<'_>, class: Py<PyAny>) {
+    let _ = CLASS.set(py, class);
+}
+
+/// A received frame: the class's `_received(memory, more)`.
+pub fn received(py: Python<'_>, memory: Bound<'_, PyAny>, more: bool) -> PyResult<Py<PyAny>> {
+    let class = CLASS.get(py).ok_or_else(|| PyBufferError::new_err("no Frame class was set"))?;
+    Ok(class.bind(py).call_method1("_received", (memory, more))?.unbind())
+}
+
+/// A tracker that is done, as a new reference: the class's `_done()`.
+pub fn done_tracker(py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
+    let class = CLASS.get(py).ok_or_else(|| PyBufferError::new_err("no Frame class was set"))?;
+    Ok(class.bind(py).call_method0("_done")?.into_ptr())
+}
+
+/// Shows the memory of another object through the buffer protocol.
+#[pyclass(subclass, module = "shmzmq._native")]
+pub struct Frame {
+    memory: Option<Py<PyAny>>,
+}
+
+#[pymethods]
+impl Frame {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Frame {
+        Frame { memory: None }
+    }
+
+    /// The object whose bytes these are.
+    #[getter(_memory)]
+    fn memory(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.memory.as_ref().map(|memory| memory.clone_ref(py))
+    }
+
+    #[setter(_memory)]
+    fn set_memory(&mut self, memory: Py<PyAny>) {
+        self.memory = Some(memory);
+    }
+
+    unsafe fn __getbuffer__(
+        slf: PyRef<'_, Self>,
+        view: *mut ffi::Py_buffer,
+        flags: std::ffi::c_int,
+    ) -> PyResult<()> {
+        let memory = slf.memory.as_ref().ok_or_else(|| PyBufferError::new_err("frame has no memory"))?;
+        // SAFETY: `view` comes from the interpreter; the memory's own exporter fills it and is the
+        // owner named in it, so the release goes there too.
+        if unsafe { ffi::PyObject_GetBuffer(memory.as_ptr(), view, flags) } == 0 {
+            return Ok(());
+        }
+        Err(PyErr::take(slf.py()).unwrap_or_else(|| PyBufferError::new_err("frame has no buffer")))
+    }
+}

@@ -1,0 +1,129 @@
+//! Python objects as frames to be sent.
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use shmzmq_core::message::{Foreign, Frames, Payload};
+use shmzmq_shm::ring::Part;
+
+use crate::release;
+
+/// One object whose bytes are to be sent; borrowed from the caller for the length of the call.
+pub struct Held {
+    part: Part,
+    /// A `bytes` to be kept by reference; null for anything that could change.
+    bytes: *mut ffi::PyObject,
+    view: Option<Box<ffi::Py_buffer>>,
+}
+
+impl Held {
+    /// # Safety
+    /// `object` is alive as long as the result, and the GIL is held.
+    #[inline]
+    pub unsafe fn new(py: Python<'_>, object: *mut ffi::PyObject) -> PyResult<Held> {
+        // SAFETY: `object` is a live object and the GIL is held, by the caller's word.
+        unsafe {
+            if ffi::PyBytes_CheckExact(object) != 0 {
+                let at = ffi::PyBytes_AsString(object).cast::<u8>().cast_const();
+                let len = ffi::PyBytes_Size(object) as usize;
+                return Ok(Held { part: Part { at, len }, bytes: object, view: None });
+            }
+        }
+        // SAFETY: as above.
+        unsafe { Held::view(py, object) }
+    }
+
+    #[cold]
+    unsafe fn view(py: Python<'_>, object: *mut ffi::PyObject) -> PyResult<Held> {
+        // SAFETY: live object, GIL held; PyObject_GetBuffer fills the view or raises.
+        unsafe {
+            if ffi::PyUnicode_Check(object) != 0 {
+                return Err(PyTypeError::new_err("unicode not allowed, use send_string"));
+            }
+            let mut view = Box::new(ffi::Py_buffer::new());
+            if ffi::PyObject_GetBuffer(object, &mut *view, ffi::PyBUF_SIMPLE) != 0 {
+                return Err(PyErr::take(py).unwrap_or_else(|| PyTypeError::new_err("not a buffer")));
+            }
+            let part = Part { at: view.buf.cast::<u8>().cast_const(), len: view.len as usize };
+            Ok(Held { part, bytes: std::ptr::null_mut(), view: Some(view) })
+        }
+    }
+
+    #[inline]
+    pub fn part(&self) -> Part {
+        self.part
+    }
+
+    pub fn keep(&self) -> Payload {
+        if self.bytes.is_null() {
+            // SAFETY: the part is readable while the view is held.
+            let bytes = unsafe { std::slice::from_raw_parts(self.part.at, self.part.len) };
+            return Payload::from(bytes);
+        }
+        // SAFETY: the object is alive and the GIL held (we are inside the caller's call); a `bytes`
+        // never changes, and `later` may be called anywhere.
+        unsafe {
+            ffi::Py_INCREF(self.bytes);
+            let foreign = Foreign::new(self.part.at, self.part.len, self.bytes.cast(), release::later);
+            Payload::Foreign(foreign)
+        }
+    }
+}
+
+impl Drop for Held {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(view) = &mut self.view {
+            // SAFETY: filled by PyObject_GetBuffer above, released once, under the GIL.
+            unsafe { ffi::PyBuffer_Release(&mut **view) };
+        }
+    }
+}
+
+/// A message of one frame.
+pub struct One {
+    held: Held,
+    parts: [Part; 1],
+}
+
+impl One {
+    #[inline]
+    pub fn new(held: Held) -> One {
+        let parts = [held.part()];
+        One { held, parts }
+    }
+}
+
+impl Frames for One {
+    #[inline(always)]
+    fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    fn keep(&self, _index: usize) -> Payload {
+        self.held.keep()
+    }
+}
+
+/// A message of several frames.
+pub struct Many {
+    held: Vec<Held>,
+    parts: Vec<Part>,
+}
+
+impl Many {
+    pub fn new(held: Vec<Held>) -> Many {
+        let parts = held.iter().map(Held::part).collect();
+        Many { held, parts }
+    }
+}
+
+impl Frames for Many {
+    fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    fn keep(&self, index: usize) -> Payload {
+        self.held[index].keep()
+    }
+}

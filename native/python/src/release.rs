@@ -1,0 +1,58 @@
+//! Python objects that native code lets go of, to be released under the GIL later.
+//!
+//! A frame that waits in a queue keeps its `bytes` alive. Whoever drops the frame, an I/O thread
+//! perhaps, pushes the object here; the next call into this module that holds the GIL empties the
+//! list. A Treiber stack: push by CAS, take all by one swap, so there is no ABA to fear.
+
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+struct Node {
+    object: *mut ffi::PyObject,
+    next: *mut Node,
+}
+
+static HEAD: AtomicPtr<Node> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Gives a reference away. From any thread, with or without the GIL.
+pub fn later(object: *mut c_void) {
+    let node = Box::into_raw(Box::new(Node { object: object.cast(), next: std::ptr::null_mut() }));
+    let mut head = HEAD.load(Ordering::Relaxed);
+    loop {
+        // SAFETY: the node is ours until the exchange below succeeds.
+        unsafe { (*node).next = head };
+        match HEAD.compare_exchange_weak(head, node, Ordering::Release, Ordering::Relaxed) {
+            Ok(_) => return,
+            Err(now) => head = now,
+        }
+    }
+}
+
+/// Releases what was given away. Runs destructors: never call it under a socket's lock.
+#[inline]
+pub fn drain(_py: Python<'_>) {
+    if !HEAD.load(Ordering::Relaxed).is_null() {
+        drain_some();
+    }
+}
+
+#[cold]
+fn drain_some() {
+    let mut node = HEAD.swap(std::ptr::null_mut(), Ordering::Acquire);
+    while !node.is_null() {
+        // SAFETY: the swap made the whole list ours.
+        let taken = unsafe { Box::from_raw(node) };
+        node = taken.next;
+        // SAFETY: the caller of `drain` holds the GIL; the node owned this reference.
+        unsafe { ffi::Py_DECREF(taken.object) };
+    }
+}
+
+/// In a forked child: the list may be half-pushed, and the references were the parent's. A few
+/// objects stay alive here; nothing else happens.
+pub fn forget() {
+    HEAD.store(std::ptr::null_mut(), Ordering::Release);
+}

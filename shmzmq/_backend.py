@@ -1,0 +1,55 @@
+"""The one door to native code: nobody else imports `_native`.
+
+Knows    how to explain a missing build; the fork hooks; how native code's log lines reach `logging`.
+Refuses  to know sockets, options and transports.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from typing import Final
+
+try:
+    from . import _native
+except ImportError as error:  # pragma: no cover - only without a build
+    raise ImportError(
+        "shmzmq's native module is missing. From a source tree: `pip install .` (needs a Rust toolchain); "
+        "from a wheel: the wheel does not fit this Python; if you are inside the source folder, leave it "
+        f"or use `maturin develop`. ({error})"
+    ) from error
+
+NativeContext = _native.Context
+NativeSocket = _native.Socket
+NativeFrame = _native.Frame
+set_frame_class = _native.set_frame_class
+__version__: Final[str] = _native.__version__
+LAYOUT_VERSION: Final[int] = _native.LAYOUT_VERSION
+BUILD_PROFILE: Final[str] = _native.BUILD_PROFILE
+
+logger: Final = logging.getLogger("shmzmq")
+
+# One line per cause and minute: a broken peer that comes back every 100 ms must not fill a disk.
+_SILENCE_S: Final = 60.0
+_last_said: dict[str, tuple[float, int]] = {}
+
+
+def drain_log() -> None:
+    """Hand native code's lines to the logger `shmzmq`. Cheap when there are none; never per message."""
+    for cause, text in _native.take_log():
+        said, kept_back = _last_said.get(cause, (-_SILENCE_S, 0))
+        now = time.monotonic()
+        if now - said < _SILENCE_S:
+            _last_said[cause] = (said, kept_back + 1)
+            continue
+        _last_said[cause] = (now, 0)
+        more = f" ({kept_back} more like it since)" if kept_back else ""
+        logger.warning("%s: %s%s", cause, text, more)
+
+
+os.register_at_fork(
+    before=_native.before_fork,
+    after_in_parent=_native.after_fork_in_parent,
+    after_in_child=_native.after_fork_in_child,
+)

@@ -1,0 +1,462 @@
+"""Socket: the pattern end point as Python sees it.
+
+Knows    pyzmq's names, options through their table, endpoints through the transports.
+Refuses  to know a transport's rules and what happens to a message: `send`, `recv`, `send_multipart` and
+         `recv_multipart` are inherited from the native class, no Python frame runs in them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import random
+import warnings
+from collections.abc import Callable, Sequence
+from errno import EADDRINUSE, ENOENT, ENOTSOCK
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from ._backend import NativeSocket, drain_log
+from .constants import PollEvent, ShmOption, SocketOption, SocketType
+from .context import _flush_in_children
+from .endpoint import Endpoint, parse
+from .errors import ZMQBindError, ZMQError, error_for
+from .options import ATTRIBUTES, SOCKET_OPTIONS, OptionRow, check_readable, default_for, install, row_for, validate
+from .transports import Bound, transport_of
+from .transports.base import BindPlan
+
+if TYPE_CHECKING:
+    from .context import Context
+
+__all__ = ["Socket"]
+
+_O = SocketOption
+# Options that native code keeps; all other rows are kept here and read back.
+_NATIVE = frozenset(
+    {
+        _O.LINGER, _O.RECONNECT_IVL, _O.BACKLOG, _O.RECONNECT_IVL_MAX, _O.MAXMSGSIZE, _O.SNDHWM, _O.RCVHWM,
+        _O.RCVTIMEO, _O.SNDTIMEO, _O.ROUTER_MANDATORY, _O.IMMEDIATE, _O.PROBE_ROUTER, _O.REQ_CORRELATE,
+        _O.REQ_RELAXED, _O.ROUTER_HANDOVER, _O.HANDSHAKE_IVL, ShmOption.SPIN_US, ShmOption.RING_BYTES,
+    }
+)  # fmt: skip
+
+
+class _Undo:
+    """What bind and connect return: a context manager that unbinds or disconnects at its end."""
+
+    def __init__(self, socket: Socket, undo: Callable[[str], None], endpoint: str) -> None:
+        self.socket = socket
+        self.endpoint = endpoint
+        self._undo = undo
+
+    def __enter__(self) -> Socket:
+        return self.socket
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self.socket.closed:
+            self._undo(self.endpoint)
+
+    def __repr__(self) -> str:
+        return f"<shmzmq bound or connected {self.endpoint!r}>"
+
+
+class Socket(NativeSocket):
+    """A ZeroMQ socket.
+
+    Shape    context: its maker; socket_type: a SocketType or its number.
+    Threads  any, at any time; a multipart message sent with send_multipart is atomic.
+    Fork     a socket made before a fork raises ForkedError in the child.
+    Source   RFC 28 (REQ, REP, DEALER, ROUTER), RFC 30 (PUSH, PULL), RFC 31 (PAIR).
+    """
+
+    copy_threshold: int = 65536
+    context: Context
+    _shadow: bool = False
+    _linger_was_set: bool = False
+    _bound: dict[str, list[Bound]]
+    _connected: dict[str, list[Bound]]
+
+    def __init__(
+        self,
+        ctx_or_socket: Context | Socket,
+        socket_type: int = -1,
+        *,
+        shadow: Any = None,
+        copy_threshold: int | None = None,
+    ) -> None:
+        """Make a socket, or with a Socket as first argument (or `shadow`) another handle on one."""
+        super().__init__()
+        if isinstance(ctx_or_socket, Socket):
+            shadow = ctx_or_socket
+        if copy_threshold is not None:
+            self.copy_threshold = copy_threshold
+        self._bound, self._connected = {}, {}
+        self._kept: dict[int, int | bytes | None] = {}
+        self._last_endpoint = b""
+        self._pid = os.getpid()
+        if shadow is not None:
+            self._shadow_of(shadow)
+            return
+        if isinstance(ctx_or_socket, Socket):
+            raise TypeError("shadow is a Socket, and so is the context")
+        self.context = ctx_or_socket
+        self._open(ctx_or_socket, int(socket_type))
+        self._type = SocketType(socket_type)
+        for row in SOCKET_OPTIONS:
+            if self._type in row.default_by_type and row.number in _NATIVE:
+                self._set_int(row.number, row.default_by_type[self._type])
+        _flush_in_children()
+
+    def _shadow_of(self, other: Any) -> None:
+        if not isinstance(other, Socket):
+            raise ZMQError(ENOTSOCK, f"shadow={other!r} is not a shmzmq socket")
+        self._shadow = True
+        self._share(other)
+        self.context, self._type = other.context, other._type
+        # One native socket has one set of endpoints and kept options.
+        self._bound, self._connected, self._kept = other._bound, other._connected, other._kept
+
+    @classmethod
+    def shadow(cls, address: Any) -> Self:
+        """Return another handle on an existing socket."""
+        return cls(address)
+
+    # --- life ---------------------------------------------------------------------------------------------
+
+    @property
+    def underlying(self) -> int:
+        """A number that names the native socket in this process."""
+        return self._identity()
+
+    @property
+    def type(self) -> int:
+        """The socket's type."""
+        return self._type
+
+    socket_type = type
+
+    @property
+    def closed(self) -> bool:
+        """True once the native socket is closed, by whichever handle."""
+        return self._closed
+
+    def close(self, linger: int | None = None) -> None:
+        """Close the socket. Idempotent; any thread.
+
+        Shape    linger: milliseconds that accepted messages may still wait for a peer; None keeps LINGER.
+        Waits    not for messages. An ipc path is free again on return.
+        """
+        if self.closed or self._pid != os.getpid():
+            return
+        if linger is not None:
+            self.set(_O.LINGER, linger)
+        for bounds in list(self._bound.values()):
+            for bound in bounds:
+                if bound.lease is not None:
+                    bound.lease.release()
+        self._bound.clear()
+        self._connected.clear()
+        self._close()
+        drain_log()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # __init__ may have failed before the native socket was made; then it counts as closed.
+        if not self._shadow and not self.closed and self._pid == os.getpid():
+            warnings.warn(f"Unclosed socket {self!r}", ResourceWarning, stacklevel=2, source=self)
+            self.close()
+
+    def __copy__(self, memo: Any = None) -> Self:
+        return type(self).shadow(self)
+
+    __deepcopy__ = __copy__
+
+    def __repr__(self) -> str:
+        closed = " closed" if self.closed else ""
+        name = self._type.name if hasattr(self, "_type") else "?"
+        return f"<shmzmq.Socket(shmzmq.{name}) at {id(self):#x}{closed}>"
+
+    # --- endpoints ----------------------------------------------------------------------------------------
+
+    def bind(self, addr: str | bytes, *, takeover: bool | None = None) -> _Undo:
+        """Make the socket reachable at an endpoint; usable as a context manager that unbinds.
+
+        Shape    takeover: replace a live listener on the same ipc path (None: option IPC_TAKEOVER).
+        Raises   TypeError            not str or bytes.
+                 ZMQError EADDRINUSE  the endpoint is in use; the text names the process.
+                 ZMQError             EINVAL, EPROTONOSUPPORT, ENAMETOOLONG, ENOENT, with the endpoint.
+        """
+        endpoint = self._parse(addr)
+        asked = bool(self._kept.get(ShmOption.IPC_TAKEOVER, 0)) or os.environ.get("SHMZMQ_IPC_TAKEOVER") == "1"
+        plan = BindPlan(
+            backlog=self._get_int(_O.BACKLOG),
+            file_mode=int(self._kept.get(ShmOption.IPC_FILE_MODE, -1) or -1),
+            takeover=asked if takeover is None else takeover,
+        )
+        bound = transport_of(endpoint).bind(self, endpoint, plan)
+        return self._remember(self._bound, bound, self.unbind)
+
+    def connect(self, addr: str | bytes) -> _Undo:
+        """Begin to reach an endpoint, which need not exist yet; a context manager that disconnects.
+
+        Raises   as bind, without EADDRINUSE and ENOENT.
+        """
+        endpoint = self._parse(addr)
+        connected = transport_of(endpoint).connect(self, endpoint)
+        _flush_in_children()
+        return self._remember(self._connected, connected, self.disconnect)
+
+    def _parse(self, addr: str | bytes) -> Endpoint:
+        if not isinstance(addr, (str, bytes)):
+            raise TypeError(f"Expected addr to be str, got addr={addr!r}")
+        self._check_open()
+        drain_log()
+        return parse(addr)
+
+    def _check_open(self) -> None:
+        self._check_process()
+        if self.closed:
+            raise error_for(ENOTSOCK)
+
+    def _remember(self, where: dict[str, list[Bound]], bound: Bound, undo: Callable[[str], None]) -> _Undo:
+        where.setdefault(bound.text, []).append(bound)
+        self._last_endpoint = bound.text.encode("utf-8", "surrogateescape")
+        return _Undo(self, undo, bound.text)
+
+    def unbind(self, addr: str | bytes) -> None:
+        """Stop listening at an endpoint; connections that exist go on. An ipc path is free on return.
+
+        Raises   ZMQError ENOENT  the socket is not bound there.
+        """
+        self._forget(self._bound, addr)
+
+    def disconnect(self, addr: str | bytes) -> None:
+        """End the connection to an endpoint and drop what was not delivered to it.
+
+        Raises   ZMQError ENOENT  the socket is not connected there.
+        """
+        self._forget(self._connected, addr)
+
+    def _forget(self, where: dict[str, list[Bound]], addr: str | bytes) -> None:
+        text = self._parse(addr).text
+        bounds = where.get(text)
+        if not bounds:
+            raise error_for(ENOENT, f"addr={addr!r}")
+        bound = bounds.pop()
+        if not bounds:
+            del where[text]
+        if bound.lease is not None:
+            bound.lease.release()
+        self._stop(bound.number, bound.local)
+
+    def bind_to_random_port(
+        self, addr: str, min_port: int = 49152, max_port: int = 65536, max_tries: int = 100
+    ) -> int:
+        """Bind to a free port of `addr`; the port. Raises ZMQBindError when none was found."""
+        for _ in range(max_tries):
+            port = random.randrange(min_port, max_port)
+            try:
+                self.bind(f"{addr}:{port}")
+            except ZMQError as error:
+                if error.errno != EADDRINUSE:
+                    raise
+            else:
+                return port
+        raise ZMQBindError("Could not bind socket to random port.")
+
+    # --- options ------------------------------------------------------------------------------------------
+
+    def set(self, option: int, optval: int | bytes) -> None:
+        """Set an option.
+
+        Raises   TypeError        wrong Python type; option and value in the text.
+                 ZMQError EINVAL  no such option, not for this type, or out of range.
+        """
+        row = row_for(option)
+        self._check_open()
+        value = validate(row, optval, self._type)
+        for part in row.parts or (row.name,):
+            self._set_row(row_for(part), value)
+
+    def _set_row(self, row: OptionRow, value: int | bytes) -> None:
+        if isinstance(value, bytes):
+            if row.number == _O.ROUTING_ID:
+                self._set_routing_id(value)
+        elif row.number in _NATIVE:
+            self._set_int(row.number, value)
+            self._linger_was_set |= row.number == _O.LINGER
+            return
+        self._kept[row.number] = value
+
+    def get(self, option: int) -> Any:
+        """Read an option. Raises ZMQError EINVAL for one that does not exist or cannot be read."""
+        row = row_for(option)
+        self._check_open()
+        if row.parts:
+            row = row_for(row.parts[0])
+        check_readable(row, self._type)
+        match row.number:
+            case _O.TYPE:
+                return int(self._type)
+            case _O.RCVMORE:
+                return int(self._rcvmore())
+            case _O.EVENTS:
+                return self._events()
+            case _O.FD:
+                return self._fd()
+            case _O.LAST_ENDPOINT:
+                return self._last_endpoint
+            case _O.ROUTING_ID:
+                return bytes(self._routing_id())
+        if row.number in _NATIVE:
+            return self._get_int(row.number)
+        kept = self._kept.get(row.number)
+        return default_for(row, self._type) if kept is None else kept
+
+    setsockopt = set
+    getsockopt = get
+
+    def set_string(self, option: int, optval: str, encoding: str = "utf-8") -> None:
+        """Set a bytes option from text."""
+        if not isinstance(optval, str):
+            raise TypeError(f"strings only, got {optval!r}")
+        self.set(option, optval.encode(encoding))
+
+    def get_string(self, option: int, encoding: str = "utf-8") -> str:
+        """Read a bytes option as text."""
+        value = self.get(option)
+        if not isinstance(value, bytes):
+            raise TypeError(f"option {option} is no text: {value!r}")
+        return value.decode(encoding)
+
+    setsockopt_string = setsockopt_unicode = set_string
+    getsockopt_string = getsockopt_unicode = get_string
+
+    def set_hwm(self, value: int) -> None:
+        """Set both high-water marks."""
+        self.set(_O.SNDHWM, value)
+        self.set(_O.RCVHWM, value)
+
+    def get_hwm(self) -> int:
+        """Read the sending high-water mark, or the receiving one if that type does not send."""
+        return int(self.get(_O.SNDHWM))
+
+    @property
+    def hwm(self) -> int:
+        """Both high-water marks; reads the sending one."""
+        return self.get_hwm()
+
+    @hwm.setter
+    def hwm(self, value: int) -> None:
+        self.set_hwm(value)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *ATTRIBUTES})
+
+    # --- waiting and watching -----------------------------------------------------------------------------
+
+    def poll(self, timeout: float | None = None, flags: int = PollEvent.POLLIN) -> int:
+        """Wait until one of the events in `flags` holds.
+
+        Shape    timeout: milliseconds; None or negative waits for ever.
+        Returns  the mask of the events that hold; 0 when the time was over.
+        """
+        self._check_open()
+        limit = -1 if timeout is None or timeout < 0 else int(timeout)
+        return self._poll(int(flags), limit)
+
+    def fileno(self) -> int:
+        """The fd that becomes readable when something changed; read EVENTS to learn what."""
+        return self._fd()
+
+    def stats(self) -> dict[str, int]:
+        """Counters of this socket since it was made: messages, bytes, sleeps, wake-ups, discards by reason.
+
+        `depth` is the number of messages accepted and not known to be taken by a peer.
+        """
+        self._check_process()
+        counters = dict(self._stats())
+        counters["depth"] = 0 if self.closed else sum(row[4] for row in self._peers())
+        return counters
+
+    def peers(self) -> list[dict[str, Any]]:
+        """Every pipe of this socket: transport ("ring", "inproc", "waiting"), pid, uid, depth, routing id."""
+        keys = ("endpoint", "transport", "pid", "uid", "depth", "routing_id")
+        return [dict(zip(keys, row, strict=True)) for row in self._peers()]
+
+    # --- convenience --------------------------------------------------------------------------------------
+
+    def recv_into(self, buffer: Any, /, *, nbytes: int = 0, flags: int = 0) -> int:
+        """Receive one frame into memory you own.
+
+        Shape    buffer: writable, contiguous; at most len(buffer) (or nbytes, if given) bytes are written.
+        Returns  size of the frame in bytes; more than was written means the rest is lost (pyzmq's rule).
+        Raises   Again, BufferError (read-only or strided; nothing was received).
+        """
+        with memoryview(buffer).cast("B") as view:
+            if view.readonly:
+                raise BufferError("recv_into: buffer is read-only")
+            room = min(view.nbytes, nbytes) if nbytes else view.nbytes
+            data: bytes = self.recv(flags)
+            size = min(room, len(data))
+            view[:size] = data[:size]
+            return len(data)
+
+    def send_serialized(
+        self, msg: Any, serialize: Callable[[Any], Sequence[Any]], flags: int = 0, copy: bool = True, **kwargs: Any
+    ) -> Any:
+        """Send `serialize(msg)`, a list of frames."""
+        return self.send_multipart(serialize(msg), flags=flags, copy=copy, **kwargs)
+
+    def recv_serialized(
+        self, deserialize: Callable[[list[Any]], Any], flags: int = 0, copy: bool = True
+    ) -> Any:
+        """Receive a message and return `deserialize(frames)`."""
+        return deserialize(self.recv_multipart(flags=flags, copy=copy))
+
+    def send_string(self, u: str, flags: int = 0, copy: bool = True, encoding: str = "utf-8", **kwargs: Any) -> Any:
+        """Send text as one frame."""
+        if not isinstance(u, str):
+            raise TypeError("str objects only")
+        return self.send(u.encode(encoding), flags=flags, copy=copy, **kwargs)
+
+    send_unicode = send_string
+
+    def recv_string(self, flags: int = 0, encoding: str = "utf-8") -> str:
+        """Receive one frame as text."""
+        data: bytes = self.recv(flags)
+        return data.decode(encoding)
+
+    recv_unicode = recv_string
+
+    def send_pyobj(self, obj: Any, flags: int = 0, protocol: int = pickle.DEFAULT_PROTOCOL, **kwargs: Any) -> Any:
+        """Send a pickled object. Receive it only from peers you trust."""
+        return self.send(pickle.dumps(obj, protocol), flags=flags, **kwargs)
+
+    def recv_pyobj(self, flags: int = 0) -> Any:
+        """Receive a pickled object. Unpickling runs code: only from peers you trust."""
+        return pickle.loads(self.recv(flags))
+
+    def send_json(self, obj: Any, flags: int = 0, **kwargs: Any) -> Any:
+        """Send an object as JSON; keywords that `send` does not have go to `json.dumps`."""
+        mine = {key: kwargs.pop(key) for key in ("copy", "track", "routing_id", "group") if key in kwargs}
+        kwargs.setdefault("separators", (",", ":"))
+        kwargs.setdefault("ensure_ascii", False)
+        return self.send(json.dumps(obj, **kwargs).encode(), flags=flags, **mine)
+
+    def recv_json(self, flags: int = 0, **kwargs: Any) -> Any:
+        """Receive an object sent as JSON; keywords go to `json.loads`."""
+        return json.loads(self.recv(flags), **kwargs)
+
+
+install(Socket, SOCKET_OPTIONS)

@@ -1,0 +1,62 @@
+"""What every transport owes.
+
+A transport turns an endpoint into work for a native socket. It blocks for local file operations at most,
+never for a peer; it names no socket type; what it made it can undo.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from .._backend import NativeSocket
+from ..endpoint import Endpoint
+
+__all__ = ["BindPlan", "Bound", "Lease", "Transport"]
+
+
+class Lease(Protocol):
+    """Something outside the process' memory that a bound endpoint holds: a path, a directory."""
+
+    def release(self) -> None:
+        """Give it back. Idempotent; after it returns, another bind may succeed. Raises nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class BindPlan:
+    """What the socket's options say about a bind.
+
+    backlog    connections that may wait to be accepted.
+    file_mode  permission bits of a socket file; -1 leaves them to the umask.
+    takeover   replace a live listener on the same path.
+    """
+
+    backlog: int = 100
+    file_mode: int = -1
+    takeover: bool = False
+
+
+@dataclass(slots=True)
+class Bound:
+    """A bound or connected endpoint.
+
+    text    the endpoint resolved (wildcards filled in): LAST_ENDPOINT.
+    number  by which native code knows it.
+    local   its pipes end with it (inproc); otherwise connections end on their own.
+    """
+
+    text: str
+    number: int
+    lease: Lease | None = None
+    local: bool = False
+    closed: bool = field(default=False)
+
+
+class Transport(Protocol):
+    """bind and connect of one scheme."""
+
+    def bind(self, socket: NativeSocket, endpoint: Endpoint, plan: BindPlan) -> Bound:
+        """Make the endpoint reachable. Raises ZMQError with the operand; then nothing is left behind."""
+
+    def connect(self, socket: NativeSocket, endpoint: Endpoint) -> Bound:
+        """Begin to reach the endpoint; it need not exist yet."""

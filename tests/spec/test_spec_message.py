@@ -1,0 +1,612 @@
+"""Messages: sizes, parts, what may be sent, what comes out, Frames, trackers, and pyzmq's serializers.
+
+Source: zmq_msg_send(3), zmq_msg_recv(3), and pyzmq's documented Socket and Frame.
+"""
+
+from __future__ import annotations
+
+import array
+import copy
+import ctypes
+import json
+import pickle
+
+import pytest
+
+from kit import CAP, drain, expect, expect_error, expect_nothing, marry, wait_until
+
+
+@pytest.fixture
+def flow(zmq, sockets, endpoint):
+    """A PUSH connected to a bound PULL."""
+    push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
+    pull.bind(endpoint)
+    push.connect(endpoint)
+    return push, pull
+
+
+def pattern(size: int) -> bytes:
+    """Bytes in which a shift, a hole or a repeat shows: 251 is prime to every block size."""
+    return (bytes(range(251)) * (size // 251 + 1))[:size]
+
+
+# --- sizes -------------------------------------------------------------------------------------------------
+
+EDGES = (0, 1, 31, 32, 33, *range(245, 258), 4095, 4096, 4097, 65535, 65536, 65537)
+
+
+@pytest.mark.parametrize("size", [*EDGES, 1 << 20, 4 << 20])
+def test_message_of_this_size_arrives_unchanged(flow, size):
+    push, pull = flow
+    push.send(pattern(size))
+    assert pull.recv() == pattern(size)
+
+
+def test_messages_of_mixed_sizes_arrive_in_order(flow):
+    push, pull = flow
+    sizes = [edge * step % 70_000 for step in range(1, 8) for edge in EDGES]
+    for size in sizes:
+        push.send(pattern(size))
+    for size in sizes:
+        assert pull.recv() == pattern(size)
+
+
+def test_thousand_messages_of_10_kib_are_sent_and_then_received_in_one_thread(flow):
+    push, pull = flow
+    for number in range(1000):
+        push.send(b"%04d" % number + bytes(10 * 1024 - 4))
+    for number in range(1000):
+        message = pull.recv()
+        assert len(message) == 10 * 1024
+        assert message.startswith(b"%04d" % number)
+
+
+def test_large_messages_are_sent_and_then_received_in_one_thread(flow):
+    push, pull = flow
+    for number in range(20):
+        push.send(pattern(1 << 20) + b"%d" % number)
+    for number in range(20):
+        assert pull.recv() == pattern(1 << 20) + b"%d" % number
+
+
+def test_large_messages_may_wait_for_the_binder(zmq, sockets, endpoint):
+    push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
+    push.connect(endpoint)
+    for number in range(20):
+        push.send(pattern(300_000) + b"%d" % number)
+    pull.bind(endpoint)
+    for number in range(20):
+        assert pull.recv() == pattern(300_000) + b"%d" % number
+
+
+# --- parts -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_message_of_65535_parts_arrives_whole(flow):
+    push, pull = flow
+    parts = [b"%d" % number for number in range(65_535)]
+    push.send_multipart(parts)
+    expect(pull, *parts)
+
+
+def test_message_of_large_and_small_parts_arrives_whole(flow):
+    push, pull = flow
+    parts = [pattern(edge) for edge in (*EDGES, 1 << 20, 0, 1)]
+    push.send_multipart(parts)
+    expect(pull, *parts)
+
+
+def test_many_messages_of_many_parts_arrive_whole(flow):
+    push, pull = flow
+    messages = [[b"%d" % number] * (1 + number % 40) for number in range(500)]
+    for message in messages:
+        push.send_multipart(message)
+    for message in messages:
+        expect(pull, *message)
+
+
+def test_part_without_the_last_one_is_not_delivered(zmq, flow):
+    """zmq_msg_send(3): peers shall receive either all message parts of a message or none at all."""
+    push, pull = flow
+    push.send(b"first", zmq.SNDMORE)
+    push.send(b"second", zmq.SNDMORE)
+    expect_nothing(pull)
+    push.send(b"last")
+    expect(pull, b"first", b"second", b"last")
+
+
+def test_message_whose_last_part_was_never_sent_is_not_delivered(zmq, sockets, endpoint):
+    """zmq_msg_send(3): peers shall receive either all message parts of a message or none at all."""
+    pull, quitter, fence = sockets(zmq.PULL), sockets(zmq.PUSH), sockets(zmq.PUSH)
+    pull.bind(endpoint)
+    quitter.connect(endpoint)
+    quitter.send(b"whole")
+    quitter.send(b"half", zmq.SNDMORE)
+    quitter.close()
+    expect(pull, b"whole")
+    fence.connect(endpoint)
+    fence.send(b"fence")
+    expect(pull, b"fence")
+
+
+def test_rcvmore_says_whether_parts_follow(zmq, flow):
+    push, pull = flow
+    push.send_multipart([b"a", b"b", b"c"])
+    seen = []
+    for _ in range(3):
+        pull.recv()
+        seen.append(pull.get(zmq.RCVMORE))
+    assert seen == [1, 1, 0]
+
+
+def test_rcvmore_is_false_before_anything_was_received(zmq, sockets):
+    assert sockets(zmq.PULL).get(zmq.RCVMORE) == 0
+
+
+def test_parts_may_be_received_one_by_one(zmq, flow):
+    push, pull = flow
+    push.send_multipart([b"a", b"b"])
+    push.send(b"next message")
+    assert pull.recv() == b"a"
+    assert pull.recv(zmq.DONTWAIT) == b"b"
+    expect(pull, b"next message")
+
+
+def test_recv_multipart_gives_the_rest_of_a_message(flow):
+    push, pull = flow
+    push.send_multipart([b"a", b"b", b"c"])
+    assert pull.recv() == b"a"
+    expect(pull, b"b", b"c")
+
+
+# --- what may be sent --------------------------------------------------------------------------------------
+
+BUFFERS = {
+    "bytes": b"\x01\x02\x03\x04",
+    "bytearray": bytearray(b"\x01\x02\x03\x04"),
+    "memoryview": memoryview(b"\x00\x01\x02\x03\x04")[1:],
+    "array": array.array("B", [1, 2, 3, 4]),
+    "wide array": array.array("I", [int.from_bytes(b"\x01\x02\x03\x04", "little")]),
+    "table": memoryview(b"\x01\x02\x03\x04").cast("B", (2, 2)),
+    "ctypes": (ctypes.c_ubyte * 4)(1, 2, 3, 4),
+}
+
+
+@pytest.mark.parametrize("kind", BUFFERS)
+@pytest.mark.parametrize("copying", [True, False], ids=["copy", "no copy"])
+def test_any_contiguous_buffer_may_be_sent(flow, kind, copying):
+    push, pull = flow
+    push.send(BUFFERS[kind], copy=copying)
+    assert pull.recv() == b"\x01\x02\x03\x04"
+
+
+@pytest.mark.parametrize("kind", BUFFERS)
+def test_any_contiguous_buffer_may_be_a_part(flow, kind):
+    push, pull = flow
+    push.send_multipart([BUFFERS[kind], b"", BUFFERS[kind]])
+    expect(pull, b"\x01\x02\x03\x04", b"", b"\x01\x02\x03\x04")
+
+
+def test_send_copies_what_may_change(flow):
+    push, pull = flow
+    data = bytearray(b"before")
+    push.send(data)
+    data[:] = b"after!"
+    assert pull.recv() == b"before"
+
+
+def test_message_that_waits_for_a_peer_is_a_copy_too(zmq, sockets, endpoint):
+    push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
+    push.connect(endpoint)
+    data = bytearray(b"before" * 1000)
+    push.send(data)
+    data[:] = b"after!" * 1000
+    pull.bind(endpoint)
+    assert pull.recv() == b"before" * 1000
+
+
+def test_bytearray_may_be_resized_after_send(flow):
+    push, pull = flow
+    data = bytearray(b"x" * 100)
+    push.send(data)
+    data.extend(b"y" * 100)  # raises BufferError if the send still holds the buffer
+    assert pull.recv() == b"x" * 100
+
+
+@pytest.mark.parametrize(
+    "wrong", ["text", 5, None, object(), [b"list"]], ids=lambda value: type(value).__name__
+)
+def test_send_refuses_what_is_not_bytes(flow, wrong):
+    push, _pull = flow
+    with pytest.raises(TypeError):
+        push.send(wrong)
+
+
+@pytest.mark.parametrize("wrong", ["text", 5, None], ids=lambda value: type(value).__name__)
+def test_send_without_copy_refuses_what_is_not_bytes(flow, wrong):
+    push, _pull = flow
+    with pytest.raises(TypeError):
+        push.send(wrong, copy=False)
+
+
+def test_send_refuses_a_view_with_holes(flow):
+    push, _pull = flow
+    with pytest.raises(BufferError):
+        push.send(memoryview(b"abcdef")[::2])
+
+
+def test_text_is_refused_with_a_hint_at_send_string(flow):
+    push, _pull = flow
+    with pytest.raises(TypeError, match="send_string"):
+        push.send("text")
+
+
+def test_send_multipart_names_the_part_that_is_no_buffer(flow):
+    push, _pull = flow
+    with pytest.raises(TypeError, match=r"Frame 1 \('two'\)"):
+        push.send_multipart([b"one", "two", b"three"])
+
+
+def test_send_multipart_checks_every_part_before_it_sends_one(flow):
+    push, pull = flow
+    with pytest.raises(TypeError):
+        push.send_multipart([b"one", b"two", "three"])
+    push.send(b"fence")
+    expect(pull, b"fence")
+
+
+def test_parts_may_come_in_a_tuple(flow):
+    push, pull = flow
+    push.send_multipart((b"a", b"b"))
+    expect(pull, b"a", b"b")
+
+
+def test_refused_send_does_not_disturb_the_next(flow):
+    push, pull = flow
+    with pytest.raises(TypeError):
+        push.send("text")
+    push.send(b"bytes")
+    expect(pull, b"bytes")
+
+
+def test_send_returns_none(flow):
+    push, _pull = flow
+    assert push.send(b"") is None
+    assert push.send_multipart([b"", b""]) is None
+
+
+# --- recv_into ---------------------------------------------------------------------------------------------
+
+
+def test_recv_into_fills_the_buffer_and_returns_the_size(flow):
+    push, pull = flow
+    buffer = bytearray(b"." * 8)
+    push.send(b"12345")
+    assert pull.recv_into(buffer) == 5
+    assert buffer == b"12345..."
+
+
+def test_recv_into_returns_the_whole_size_of_what_it_cut_off(flow):
+    push, pull = flow
+    buffer = bytearray(3)
+    push.send(b"12345")
+    assert pull.recv_into(buffer) == 5
+    assert buffer == b"123"
+    expect_nothing(pull)
+
+
+def test_recv_into_writes_at_most_nbytes(flow):
+    push, pull = flow
+    buffer = bytearray(b"." * 5)
+    push.send(b"12345")
+    assert pull.recv_into(buffer, nbytes=2) == 5
+    assert buffer == b"12..."
+
+
+def test_recv_into_refuses_nbytes_beyond_the_buffer(flow):
+    push, pull = flow
+    push.send(b"kept")
+    with pytest.raises(ValueError, match="nbytes"):
+        pull.recv_into(bytearray(2), nbytes=3)
+    expect(pull, b"kept")
+
+
+def test_recv_into_refuses_a_readonly_buffer_and_receives_nothing(flow):
+    push, pull = flow
+    push.send(b"kept")
+    with pytest.raises(BufferError):
+        pull.recv_into(b"readonly")
+    expect(pull, b"kept")
+
+
+def test_recv_into_sets_rcvmore(zmq, flow):
+    push, pull = flow
+    push.send_multipart([b"a", b"b"])
+    pull.recv_into(bytearray(1))
+    assert pull.get(zmq.RCVMORE) == 1
+    expect(pull, b"b")
+
+
+def test_recv_into_does_not_wait_if_told_so(zmq, flow):
+    _push, pull = flow
+    with expect_error(zmq, "EAGAIN"):
+        pull.recv_into(bytearray(1), flags=zmq.DONTWAIT)
+
+
+# --- Frames ------------------------------------------------------------------------------------------------
+
+
+def test_frame_holds_the_bytes_it_was_made_of(zmq):
+    frame = zmq.Frame(b"content")
+    assert (frame.bytes, bytes(frame), len(frame)) == (b"content", b"content", 7)
+
+
+def test_empty_frame_has_no_bytes(zmq):
+    frame = zmq.Frame()
+    assert (frame.bytes, len(frame), frame.more) == (b"", 0, False)
+
+
+def test_frame_refuses_text(zmq):
+    with pytest.raises(TypeError):
+        zmq.Frame("text")
+
+
+def test_message_is_another_name_of_frame(zmq):
+    assert zmq.Message is zmq.Frame
+
+
+def test_frame_of_a_large_buffer_does_not_copy_it(zmq):
+    data = bytearray(100_000)
+    frame = zmq.Frame(data)
+    data[0] = 255
+    assert frame.buffer[0] == 255
+
+
+@pytest.mark.parametrize("size", [0, 1, 33, 4096, 100_000, 1 << 20])
+def test_recv_without_copy_gives_a_frame(zmq, flow, size):
+    push, pull = flow
+    push.send(pattern(size))
+    frame = pull.recv(copy=False)
+    assert isinstance(frame, zmq.Frame)
+    assert len(frame) == size
+    assert frame.bytes == pattern(size)
+
+
+def test_bytes_of_a_frame_are_made_once(flow):
+    push, pull = flow
+    push.send(b"content")
+    frame = pull.recv(copy=False)
+    assert frame.bytes is frame.bytes
+
+
+def test_buffer_of_a_frame_is_a_flat_view_of_bytes(flow):
+    push, pull = flow
+    push.send(b"content")
+    view = pull.recv(copy=False).buffer
+    assert isinstance(view, memoryview)
+    assert (view.format, view.ndim, view.nbytes, bytes(view)) == ("B", 1, 7, b"content")
+
+
+@pytest.mark.parametrize("size", [8, 5000, 100_000])
+def test_buffer_of_a_received_frame_may_be_written(flow, size):
+    push, pull = flow
+    push.send(bytes(size))
+    frame = pull.recv(copy=False)
+    frame.buffer[size // 2] = 7
+    assert bytes(frame).count(7) == 1
+
+
+def test_writing_into_a_frame_does_not_change_what_was_sent(flow):
+    push, pull = flow
+    data = bytes(100_000)
+    push.send(data)
+    pull.recv(copy=False).buffer[0] = 1
+    assert data[0] == 0
+
+
+def test_frames_of_a_message_say_whether_more_follow(flow):
+    push, pull = flow
+    push.send_multipart([b"a", b"b", b"c"])
+    frames = pull.recv_multipart(copy=False)
+    assert [frame.more for frame in frames] == [True, True, False]
+    assert [frame.bytes for frame in frames] == [b"a", b"b", b"c"]
+
+
+@pytest.mark.parametrize("size", [10, 100_000, 1 << 20])
+def test_frame_outlives_its_socket(flow, size):
+    push, pull = flow
+    push.send(pattern(size))
+    frame = pull.recv(copy=False)
+    pull.close()
+    push.close()
+    assert frame.bytes == pattern(size)
+
+
+@pytest.mark.parametrize("size", [10, 100_000, 1 << 20])
+def test_held_frames_keep_their_content_while_messages_go_on(flow, size):
+    push, pull = flow
+    held = []
+    for number in range(20):
+        push.send(b"%03d" % number + pattern(size))
+        held.append(pull.recv(copy=False))
+    for number, frame in enumerate(held):
+        assert bytes(frame) == b"%03d" % number + pattern(size)
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_received_frame_may_be_sent_on(zmq, flow, sockets, endpoints, size):
+    push, pull = flow
+    (further,) = endpoints(1)
+    relay, sink = sockets(zmq.PUSH), sockets(zmq.PULL)
+    sink.bind(further)
+    relay.connect(further)
+    push.send(pattern(size))
+    relay.send(pull.recv(copy=False))
+    assert sink.recv() == pattern(size)
+
+
+def test_frame_may_be_sent_more_than_once(zmq, flow):
+    push, pull = flow
+    frame = zmq.Frame(b"again")
+    for _ in range(3):
+        push.send(frame)
+    for _ in range(3):
+        expect(pull, b"again")
+    assert frame.bytes == b"again"
+
+
+def test_parts_may_be_frames(zmq, flow):
+    push, pull = flow
+    push.send_multipart([zmq.Frame(b"a"), b"b", zmq.Frame(b"c")], copy=False)
+    expect(pull, b"a", b"b", b"c")
+
+
+def test_copy_of_a_frame_has_the_same_content(zmq):
+    assert copy.copy(zmq.Frame(b"content")).bytes == b"content"
+
+
+def test_frame_tells_the_type_of_the_socket_that_sent_it(zmq, sockets, ipc):
+    push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
+    pull.bind(ipc)
+    push.connect(ipc)
+    push.send(b"")
+    assert pull.recv(copy=False)["Socket-Type"] == "PUSH"
+
+
+def test_frame_refuses_an_unknown_property(zmq, sockets, ipc):
+    push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
+    pull.bind(ipc)
+    push.connect(ipc)
+    push.send(b"")
+    frame = pull.recv(copy=False)
+    with expect_error(zmq, "EINVAL"):
+        frame.get("No-Such-Property")
+
+
+# --- trackers ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [10, 100_000, 1 << 20])
+def test_tracker_is_done_when_the_message_was_received(zmq, flow, size):
+    push, pull = flow
+    tracker = push.send(pattern(size), copy=False, track=True)
+    assert isinstance(tracker, zmq.MessageTracker)
+    assert pull.recv() == pattern(size)
+    tracker.wait(timeout=CAP)
+    assert tracker.done
+
+
+def test_tracker_of_a_small_message_is_done_at_once(flow):
+    push, _pull = flow
+    assert push.send(b"small", copy=False, track=True).done
+
+
+def test_tracked_copy_needs_no_tracker(flow):
+    push, _pull = flow
+    assert push.send(b"x" * 100_000, copy=True, track=True) is None
+
+
+def test_inproc_tracker_waits_for_the_receiver_to_let_go(zmq, sockets, inproc):
+    push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
+    pull.bind(inproc)
+    push.connect(inproc)
+    tracker = push.send(b"x" * 100_000, copy=False, track=True)
+    assert not tracker.done
+    with pytest.raises(zmq.NotDone):
+        tracker.wait(timeout=0)
+    frame = pull.recv(copy=False)
+    assert not tracker.done
+    del frame
+    wait_until(lambda: tracker.done, "the tracker to see that the receiver let go")
+
+
+def test_untracked_frame_cannot_be_tracked(zmq, flow):
+    push, _pull = flow
+    with pytest.raises(ValueError, match="tracked"):
+        push.send(zmq.Frame(b"x" * 100_000), copy=False, track=True)
+
+
+# --- pyzmq's serializers -----------------------------------------------------------------------------------
+
+
+def test_string_arrives_as_text(flow):
+    push, pull = flow
+    push.send_string("größer als 10 €")
+    assert pull.recv_string() == "größer als 10 €"
+
+
+def test_string_goes_out_in_the_encoding_asked_for(flow):
+    push, pull = flow
+    push.send_string("ä", encoding="latin-1")
+    assert pull.recv() == b"\xe4"
+
+
+def test_send_string_refuses_bytes(flow):
+    push, _pull = flow
+    with pytest.raises(TypeError):
+        push.send_string(b"bytes")
+
+
+def test_json_arrives_as_the_same_object(flow):
+    push, pull = flow
+    thing = {"list": [1, 2.5, None, True], "text": "ü"}
+    push.send_json(thing)
+    assert pull.recv_json() == thing
+
+
+def test_json_goes_out_as_utf8(flow):
+    push, pull = flow
+    push.send_json({"a": [1, "ü"]})
+    assert json.loads(pull.recv().decode("utf-8")) == {"a": [1, "ü"]}
+
+
+def test_pyobj_arrives_as_an_equal_object(flow):
+    push, pull = flow
+    push.send_pyobj({"a": (1, 2), "b": {3}})
+    assert pull.recv_pyobj() == {"a": (1, 2), "b": {3}}
+
+
+def test_pyobj_goes_out_as_a_pickle_of_the_protocol_asked_for(flow):
+    push, pull = flow
+    push.send_pyobj([1, 2], protocol=2)
+    assert pull.recv() == pickle.dumps([1, 2], 2)
+
+
+def test_serialized_goes_through_both_functions(flow):
+    push, pull = flow
+    push.send_serialized((1, 2), lambda pair: [b"%d" % number for number in pair])
+    assert pull.recv_serialized(lambda frames: tuple(int(frame) for frame in frames)) == (1, 2)
+
+
+def test_flags_reach_the_send_under_a_serializer(zmq, flow):
+    push, pull = flow
+    push.send_string("a", zmq.SNDMORE)
+    push.send_json("b", zmq.SNDMORE)
+    push.send_pyobj("c")
+    first, second, third = pull.recv_multipart()
+    assert (first, json.loads(second), pickle.loads(third)) == (b"a", "b", "c")
+
+
+def test_flags_reach_the_recv_under_a_serializer(zmq, flow):
+    _push, pull = flow
+    for receive in (pull.recv_string, pull.recv_json, pull.recv_pyobj, pull.recv_multipart):
+        with expect_error(zmq, "EAGAIN"):
+            receive(zmq.DONTWAIT)
+
+
+def test_message_that_does_not_decode_is_consumed_and_the_next_is_fine(flow):
+    push, pull = flow
+    push.send(b"\xff\xfe")
+    push.send(b"fine")
+    with pytest.raises(UnicodeDecodeError):
+        pull.recv_string()
+    assert pull.recv_string() == "fine"
+
+
+def test_marry_leaves_the_pipe_empty(zmq, flow):
+    """The kit's own promise, which other tests rely on."""
+    push, pull = flow
+    marry(push, pull)
+    push.send(b"only message")
+    assert wait_until(lambda: drain(pull, zmq.DONTWAIT), "the message") == [[b"only message"]]
