@@ -3,6 +3,9 @@
 What each figure means is in README.md; what the children do is in `roles`; who comes when is in `harness`.
 """
 
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from benchmarks import baselines, placement
@@ -25,23 +28,65 @@ def _taking_part(run: Run, kind: str, size: int = TRIP_SIZE) -> list[Any]:
     ]
 
 
+def _programs(run: Run) -> dict[str, Path]:
+    """The C baselines, built once per run; none if this machine has no compiler."""
+    folder = run.scratch / "baselines"
+    if folder.exists():
+        return {name: folder / name for name in baselines.PROGRAMS if (folder / name).exists()}
+    folder.mkdir()
+    try:
+        return baselines.build(folder)
+    except bench.BenchError as error:
+        run.results.note(f"no C baselines: {error}")
+        return {}
+
+
+@dataclass
+class Baseline:
+    """A C program that takes its turn among the rivals; `arguments` come between CPUs and seconds."""
+
+    name: str
+    program: Path
+    arguments: tuple[int, ...] = ()
+
+    def run(self, where: str, seconds: float) -> dict[str, float]:
+        cpus = placement.cpus(where)
+        assert cpus is not None
+        return baselines.run(self.program, *cpus, *self.arguments, seconds)
+
+
 # --- one way -----------------------------------------------------------------------------------------------
 
 
 def oneway(run: Run) -> None:
-    """Messages per second from a sender to a receiver on two CPUs; where asked, slow and in batches too."""
+    """Messages per second from a sender to a receiver; where asked, slow and in batches too; C beside it."""
     where = "two" if placement.cpus("two") else "free"
     for size in run.plan.sizes:
-        in_turns(
-            run,
-            _taking_part(run, "oneway", size),
-            lambda rival, size=size: _oneway(run, rival, size, where),
-            f"one way, {size} B",
-            lambda rival, size=size: Key("oneway", "plain", size, where, rival.name),
-        )
+        subjects = [*_taking_part(run, "oneway", size), *_pipelines(run, size, where)]
+        measure = partial(_oneway, run, size, where)
+        in_turns(run, subjects, measure, f"one way, {size} B", partial(_oneway_key, size, where))
 
 
-def _oneway(run: Run, rival: Any, size: int, where: str) -> None:
+def _pipelines(run: Run, size: int, where: str) -> list[Baseline]:
+    """Copy in, copy out, with several numbers of blocks in flight. Both ends spin: two CPUs or nothing."""
+    program = _programs(run).get("pipeline")
+    if program is None or where != "two":
+        return []
+    fitting = [blocks for blocks in PIPELINE_BLOCKS if blocks <= 4 or blocks * size <= PIPELINE_BYTES]
+    return [Baseline(f"C {blocks} in flight", program, (size, blocks)) for blocks in fitting]
+
+
+def _oneway_key(size: int, where: str, subject: Any) -> Key:
+    if isinstance(subject, Baseline):
+        return Key("limit", "pipeline", size, where, subject.name)
+    return Key("oneway", "plain", size, where, subject.name)
+
+
+def _oneway(run: Run, size: int, where: str, rival: Any) -> None:
+    if isinstance(rival, Baseline):
+        told = rival.run(where, run.plan.sample_seconds / 2)
+        run.results.add(_oneway_key(size, where, rival), "msg/s", told["per_second"])
+        return
     with run.pair(rival, where, size) as pair:
         pair.link("push", "pull")
         bench.verify(pair, size)
@@ -110,57 +155,30 @@ def _many(run: Run, pair: Any, size: int, where: str) -> None:
 
 def trips(run: Run) -> None:
     """Ping-pong of 32 B: as the library waits by default, after pauses, and without spinning; C beside it."""
-    programs = _programs(run)
     for where in run.plan.placements:
         if placement.cpus(where) is None:
             run.results.note(f"placement {where!r} was not measured: too few CPUs")
             continue
-        subjects = _taking_part(run, "roundtrip") + _c_trips(programs, where)
-        in_turns(
-            run,
-            subjects,
-            lambda subject, where=where: _trip(run, subject, where),
-            f"round trip, {where}",
-            lambda subject, where=where: Key(
-                "trip", "default p50", TRIP_SIZE, where, getattr(subject, "name", subject)
-            ),
-        )
+        subjects = [*_taking_part(run, "roundtrip"), *_c_trips(run, where)]
+        in_turns(run, subjects, partial(_trip, run, where), f"round trip, {where}", partial(_trip_key, where))
 
 
-def _programs(run: Run) -> dict[str, Any]:
-    """The C baselines, built once per run."""
-    folder = run.scratch / "baselines"
-    if folder.exists():
-        return {name: folder / name for name in baselines.PROGRAMS}
-    folder.mkdir()
-    try:
-        return baselines.build(folder)
-    except bench.BenchError as error:
-        run.results.note(f"no C baselines: {error}")
-        folder.rmdir()
-        return {}
+def _trip_key(where: str, subject: Any) -> Key:
+    return Key("trip", "default p50", TRIP_SIZE, where, subject.name)
 
 
-class _CTrip:
-    """A ping-pong in C, taking its turn among the rivals."""
-
-    def __init__(self, name: str, program: Any) -> None:
-        self.name = f"C {name}"
-        self.program = program
-
-
-def _c_trips(programs: dict[str, Any], where: str) -> list[_CTrip]:
+def _c_trips(run: Run, where: str) -> list[Baseline]:
+    programs = _programs(run)
     if not programs or where == "free":
         return []
     names = ["eventfd", "unix"] + (["spin"] if where == "two" else [])  # two spinners cannot share a CPU
-    return [_CTrip(name, programs[f"{name}_pingpong"]) for name in names]
+    return [Baseline(f"C {name}", programs[f"{name}_pingpong"]) for name in names]
 
 
-def _trip(run: Run, subject: Any, where: str) -> None:
+def _trip(run: Run, where: str, subject: Any) -> None:
     seconds = run.plan.sample_seconds
-    if isinstance(subject, _CTrip):
-        near, far = placement.cpus(where) or (0, 0)
-        _file_trip(run, "default", where, subject.name, baselines.run(subject.program, near, far, seconds))
+    if isinstance(subject, Baseline):
+        _file_trip(run, "default", where, subject.name, subject.run(where, seconds))
         return
     with run.pair(subject, where, TRIP_SIZE) as pair:
         pair.link("ping", "pong")
@@ -182,53 +200,26 @@ def _file_trip(run: Run, waiting: str, where: str, name: str, told: dict[str, fl
         run.results.add(Key("trip", f"{waiting} {part}", TRIP_SIZE, where, name), "us", told[part])
 
 
-# --- the machine's limits ----------------------------------------------------------------------------------
-
-
-def limits(run: Run) -> None:
-    """Copy in, copy out between two C processes, with several numbers of blocks in flight."""
-    programs = _programs(run)
-    cpus = placement.cpus("two")
-    if not programs or cpus is None:
-        run.results.note("the C pipeline was not measured: it needs a compiler and two CPUs")
-        return
-    for size in run.plan.sizes:
-        in_turns(
-            run,
-            [blocks for blocks in PIPELINE_BLOCKS if blocks <= 4 or blocks * size <= PIPELINE_BYTES],
-            lambda blocks, size=size: _limit(run, programs["pipeline"], cpus, size, blocks),
-            f"C pipeline, {size} B",
-            lambda blocks, size=size: Key("limit", "pipeline", size, "two", f"C {blocks} in flight"),
-        )
-
-
-def _limit(run: Run, program: Any, cpus: Any, size: int, blocks: int) -> None:
-    told = baselines.run(program, *cpus, size, blocks, run.plan.sample_seconds / 2)
-    key = Key("limit", "pipeline", size, "two", f"C {blocks} in flight")
-    run.results.add(key, "msg/s", told["per_second"])
-
-
 # --- connecting, one thread --------------------------------------------------------------------------------
 
 
 def connect(run: Run) -> None:
     """From connect, and from a new context, to the first reply: REQ to a bound REP, new context each."""
     where = "two" if placement.cpus("two") else "free"
-    in_turns(
-        run,
-        _taking_part(run, "connect"),
-        lambda rival: _connect(run, rival, where),
-        "connect",
-        lambda rival: Key("connect", "connect to reply", TRIP_SIZE, where, rival.name),
-    )
+    key = partial(_connect_key, where)
+    in_turns(run, _taking_part(run, "connect"), partial(_connect, run, where), "connect", key)
 
 
-def _connect(run: Run, rival: Any, where: str) -> None:
+def _connect_key(where: str, rival: Any) -> Key:
+    return Key("connect", "connect to reply", TRIP_SIZE, where, rival.name)
+
+
+def _connect(run: Run, where: str, rival: Any) -> None:
     turns = 40
     with run.pair(rival, where) as pair:
         address = pair.ask(pair.right, "bind", "REP")
         visits, _ = pair.both(("visit", (address, turns)), ("reply", (turns,)))
-    key = Key("connect", "connect to reply", TRIP_SIZE, where, rival.name)
+    key = _connect_key(where, rival)
     run.results.add(key, "us", bench.quantile(sorted(visit[0] for visit in visits), 0.5))
     whole = key._replace(variant="context to reply")
     run.results.add(whole, "us", bench.quantile(sorted(visit[1] for visit in visits), 0.5))
@@ -237,16 +228,16 @@ def _connect(run: Run, rival: Any, where: str) -> None:
 def inproc(run: Run) -> None:
     """ns per send and recv of one inproc pair in one thread."""
     where = "one" if placement.cpus("one") else "free"
-
-    def measure(rival: Any) -> None:
-        with run.pair(rival, where) as pair:
-            took = pair.ask(pair.left, "local", TRIP_SIZE, run.plan.sample_seconds / 2)
-        run.results.add(Key("inproc", "send and recv", TRIP_SIZE, where, rival.name), "ns", took)
-
     in_turns(
-        run,
-        _taking_part(run, "inproc"),
-        measure,
-        "inproc",
-        lambda rival: Key("inproc", "send and recv", TRIP_SIZE, where, rival.name),
+        run, _taking_part(run, "inproc"), partial(_inproc, run, where), "inproc", partial(_inproc_key, where)
     )
+
+
+def _inproc_key(where: str, rival: Any) -> Key:
+    return Key("inproc", "send and recv", TRIP_SIZE, where, rival.name)
+
+
+def _inproc(run: Run, where: str, rival: Any) -> None:
+    with run.pair(rival, where) as pair:
+        took = pair.ask(pair.left, "local", TRIP_SIZE, run.plan.sample_seconds / 2)
+    run.results.add(_inproc_key(where, rival), "ns", took)

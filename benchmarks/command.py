@@ -19,7 +19,6 @@ QUICK_SIZES = [32, 1024, 65536, 1 << 20]
 CASES: dict[str, Callable[[Run], None]] = {
     "throughput": cases.oneway,
     "latency": cases.trips,
-    "limits": cases.limits,
     "connect": cases.connect,
     "inproc": cases.inproc,
     "syscalls": syscalls.syscalls,
@@ -82,12 +81,13 @@ def _plan(options: argparse.Namespace, chosen: list[Any]) -> Plan:
         sizes=sizes,
         repeat=repeat,
         sample_seconds=0.12 if quick else 0.35,
-        limit_seconds=50 if quick else 14 * 60,
+        limit_seconds=48 if quick else 14 * 60,
         peers=100 if quick else 1000,
         watch_seconds=1 if quick else 10,
         connections=80 if quick else 128,
         placements=placements,
         traced_rounds=20 if quick else 80,
+        cap=6 if quick else 20,
     )
 
 
@@ -99,8 +99,8 @@ def _scratch() -> str | None:
     return str(place) if place.is_dir() and shutil.disk_usage(place).free > 2**30 else None
 
 
-def _measure(plan: Plan, only: list[str]) -> Results:
-    results = Results()
+def _measure(plan: Plan, only: list[str], order: list[str]) -> Results:
+    results = Results(order)
     with tempfile.TemporaryDirectory(prefix="benchmarks-", dir=_scratch()) as scratch:
         run = Run(plan, results, Path(scratch))
         for name in only:
@@ -134,15 +134,16 @@ def main(argv: list[str] | None = None) -> int:
     wanted = _rivals(options)
     here = [rival for rival in wanted if rival.available()]
     plan = _plan(options, here)
-    begun, facts = time.monotonic(), machine.facts()
-    results = _measure(plan, only)
+    begun, facts, watch = time.monotonic(), machine.facts(), machine.Watch()
+    results = _measure(plan, only, [rival.name for rival in wanted])
+    facts |= {"load_after": machine.facts()["load_before"], **watch.report()}
     for rival in wanted:
         if rival not in here:
             results.note(f"{rival.name} is not installed here")
     head = {
         "date": machine.today(),
         "commit": machine.commit(),
-        "machine": {**facts, "load_after": machine.facts()["load_before"]},
+        "machine": facts,
         "versions": {rival.name: rival.version() for rival in here if rival.version() != "stdlib"},
         "options": {
             "quick": options.quick,
@@ -173,4 +174,3 @@ def _write(options: argparse.Namespace, head: dict[str, Any], results: Results) 
         results.note("no picture: matplotlib is not installed")
     for path in report.write(options.out, name, head, results, picture):
         print(path)
-

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+__all__ = ["bench"]
+
 _PATH = Path(__file__).parent.parent / "shmzmq" / "bench.py"
 _NAME = "benchmarks._shared"
 
@@ -26,6 +28,6 @@ def _load() -> ModuleType:
 
 
 if TYPE_CHECKING:
-    from shmzmq import bench as bench
+    from shmzmq import bench
 else:
     bench = _load()

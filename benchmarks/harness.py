@@ -33,7 +33,7 @@ class Plan:
     connections: int  # idle connections of the memory measurement
     placements: list[str]
     traced_rounds: int  # of 256 messages, while system calls are counted; times ten in round trips
-    cap: int = 20  # seconds; the longest any single command may take
+    cap: int  # seconds; the longest any single command may take
 
 
 @dataclass
@@ -78,8 +78,9 @@ def in_turns(
             where = key(subject)
             if run.results.failed(where):
                 continue
-            if turn and run.late():
-                run.results.note(f"{label}: cut to {turn} repetitions, the run's time was over")
+            if run.late():
+                done = f"cut to {turn} repetitions" if turn else "not measured"
+                run.results.note(f"{label}: {done}, the run's time was over")
                 return
             run.say(f"{label}: {where.subject}, {turn + 1} of {run.plan.repeat}")
             try:

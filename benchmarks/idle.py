@@ -7,6 +7,7 @@ import os
 import re
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +59,11 @@ def idle(run: Run) -> None:
         return
     subjects = [rival for rival in run.plan.rivals if "idle" in rival.kinds]
     where = "two" if placement.cpus("two") else "free"
-    in_turns(
-        run,
-        subjects,
-        lambda rival: _memory(run, rival, where),
-        "idle memory",
-        lambda rival: Key("idle", "KiB per connection", 0, where, rival.name),
-    )
+    in_turns(run, subjects, partial(_memory, run, where), "idle memory", partial(_memory_key, where))
     for rival in subjects:  # once: it takes its time and counts, it does not time
+        if run.late():
+            run.results.note(f"idle peers, {rival.name}: not watched, the run's time was over")
+            continue
         run.say(f"idle peers: {rival.name}")
         key = Key("idle", f"wake-ups in {run.plan.watch_seconds:g} s", run.plan.peers, where, rival.name)
         try:
@@ -74,7 +72,11 @@ def idle(run: Run) -> None:
             run.results.fail(key, "", str(error).replace(str(run.scratch), "(scratch)"))
 
 
-def _memory(run: Run, rival: Any, where: str) -> None:
+def _memory_key(where: str, rival: Any) -> Key:
+    return Key("idle", "KiB per connection", 0, where, rival.name)
+
+
+def _memory(run: Run, where: str, rival: Any) -> None:
     total = max(run.plan.connections, FIRST + 16)
     with run.pair(rival, where) as pair:
         address = _prepare(pair, total)

@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import subprocess
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,43 @@ def facts() -> dict[str, Any]:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "load_before": round(os.getloadavg()[0], 2),
     }
+
+
+class Watch:
+    """How much of the machine went to anybody else while we measured. A pinned pair cannot step aside."""
+
+    def __init__(self) -> None:
+        self.wall = time.monotonic()
+        self.busy, self.stolen = _machine_seconds()
+        self.ours = _our_seconds()
+
+    def report(self) -> dict[str, float | None]:
+        """Percent of all CPU time that other programs used, and that the hypervisor withheld."""
+        busy, stolen = _machine_seconds()
+        capacity = (time.monotonic() - self.wall) * (os.cpu_count() or 1)
+        if not busy or not capacity:
+            return {"others_percent": None, "stolen_percent": None}
+        others = busy - self.busy - (_our_seconds() - self.ours)
+        return {
+            "others_percent": round(max(0.0, 100 * others / capacity), 1),
+            "stolen_percent": round(100 * (stolen - self.stolen) / capacity, 1),
+        }
+
+
+def _machine_seconds() -> tuple[float, float]:
+    """CPU seconds used by all programs, and stolen, since boot: proc_stat(5), first line."""
+    with suppress(OSError, ValueError):
+        first = Path("/proc/stat").read_text().splitlines()[0]
+        user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = map(int, first.split()[1:])
+        tick = os.sysconf("SC_CLK_TCK")
+        return (user + nice + system + irq + softirq) / tick, steal / tick
+    return 0.0, 0.0
+
+
+def _our_seconds() -> float:
+    """CPU seconds of this process and of the children it has reaped."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
 
 
 def _cpu_model() -> str:

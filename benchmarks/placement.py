@@ -5,6 +5,8 @@ two    one end on each of two CPUs, of different cores if the machine has them: 
 free   wherever the kernel puts them, library threads too
 """
 
+import os
+
 from benchmarks.core import bench
 
 PLACEMENTS = ("one", "two", "free")
@@ -15,7 +17,10 @@ def cpus(placement: str) -> Cpus | None:
     """The CPUs of left and right; None if the machine cannot do it."""
     if placement == "free":
         return None, None
-    found = bench.cpu_pair()
-    if found is None:
+    if not hasattr(os, "sched_getaffinity"):
         return None
-    return found if placement == "two" else (found[0], found[0])
+    found: Cpus | None = bench.cpu_pair()
+    if placement == "two":
+        return found
+    first = found[0] if found else min(os.sched_getaffinity(0))
+    return first, first

@@ -9,7 +9,10 @@ from benchmarks.stats import Results, figure
 # Ours stands out, pyzmq is what it is compared with; the rest share a calm palette. Distinct in grey as well,
 # because every line has a marker of its own.
 OURS, PYZMQ = "#d62728", "#1f4e9c"
-OTHERS = ("#7f7f7f", "#8c6d31", "#2a8a57", "#9467bd", "#17a2b8", "#c49c94", "#b5a800", "#e377c2", "#556b2f")
+OTHERS = (
+    *("#7f7f7f", "#8c6d31", "#2a8a57", "#9467bd", "#17a2b8", "#e07b39"),
+    *("#b5a800", "#e377c2", "#556b2f", "#5b3a29", "#3cb44b", "#a05195"),
+)
 MARKERS = "sD^vP<>ph*Xd"
 
 
@@ -31,21 +34,31 @@ def draw(path: Path, title: str, results: Results) -> bool:
     if not has_lines and not places:
         return False
     styles = _styles(results)
-    count = int(has_lines) + len(places)
-    widths = ([1.45] if has_lines else []) + [1.0] * len(places)
     pyplot.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
-    canvas, axes = pyplot.subplots(
-        1, count, figsize=(5.2 * sum(widths), 6.2), width_ratios=widths, squeeze=False, layout="constrained"
-    )
-    panels = list(axes[0])
+    canvas, panels = _canvas(pyplot, has_lines, places)
     if has_lines:
-        _throughput(panels.pop(0), results, styles)
-    for panel, place in zip(panels, places, strict=True):
-        _trips(panel, results, place, styles)
+        _throughput(panels.pop("lines"), results, styles)
+    reach = _reach(results, places)
+    for place in places:
+        _trips(panels[place], results, place, styles, reach)
     canvas.suptitle(title, x=0.01, ha="left", fontsize=9, color="#444444")
     canvas.savefig(path, dpi=130)
     pyplot.close(canvas)
     return True
+
+
+def _canvas(pyplot: Any, has_lines: bool, places: list[str]) -> tuple[Any, dict[str, Any]]:
+    """Lines at the left over the whole height, round trips at the right above each other."""
+    rows = [(["lines"] if has_lines else []) + [place] for place in places] or [["lines"]]
+    shape = {"width_ratios": [1.25, 1.0]} if len(rows[0]) == 2 else {}
+    size = (6.6 * len(rows[0]), max(5.0, 3.9 * len(rows)))
+    return pyplot.subplot_mosaic(rows, figsize=size, layout="constrained", **shape)
+
+
+def _reach(results: Results, places: list[str]) -> tuple[float, float]:
+    """The same scale for every placement, so that bars may be compared by eye, if by nothing else."""
+    bars = [bar for place in places for bar in _trip_bars(results, place)]
+    return (min(bar[1] for bar in bars) / 2, max(bar[2] for bar in bars) * 5) if bars else (1, 10)
 
 
 def _styles(results: Results) -> dict[str, dict[str, Any]]:
@@ -73,7 +86,6 @@ def _styles(results: Results) -> dict[str, dict[str, Any]]:
 
 def _throughput(panel: Any, results: Results, styles: dict[str, dict[str, Any]]) -> None:
     sizes = results.sizes("oneway", "plain")
-    ends = {}
     for name in results.subjects("oneway", "plain"):
         points = [
             (key.size, one)
@@ -89,7 +101,6 @@ def _throughput(panel: Any, results: Results, styles: dict[str, dict[str, Any]])
         highs = [one.high * size / 1e9 for size, one in points]
         panel.plot(xs, ys, label=name, **styles[name])
         panel.fill_between(xs, lows, highs, color=styles[name]["color"], alpha=0.10, linewidth=0)
-        ends[name] = ys[-1]
     _pipeline(panel, results, sizes)
     panel.set_xscale("log", base=2)
     panel.set_yscale("log")
@@ -137,9 +148,10 @@ def _trip_bars(results: Results, place: str) -> list[tuple[str, float, float]]:
     return sorted(bars, key=lambda bar: bar[1])
 
 
-def _trips(panel: Any, results: Results, place: str, styles: dict[str, dict[str, Any]]) -> None:
+def _trips(
+    panel: Any, results: Results, place: str, styles: dict[str, Any], reach: tuple[float, float]
+) -> None:
     bars = _trip_bars(results, place)
-    lowest = min(bar[1] for bar in bars)
     for row, (label, p50, p99) in enumerate(bars):
         color = styles[label.removesuffix(", no spin")]["color"]
         hatch = "////" if label.endswith("no spin") else None
@@ -158,16 +170,13 @@ def _trips(panel: Any, results: Results, place: str, styles: dict[str, dict[str,
     panel.set_yticks(range(len(bars)), [label for label, _, _ in bars])
     panel.invert_yaxis()
     panel.set_xscale("log")
-    panel.set_xlim(left=10 ** _floor_log(lowest / 1.5), right=max(bar[2] for bar in bars) * 4)
+    panel.set_xlim(*reach)
+    ticks = [tick for tick in (0.1, 1, 10, 100, 1000, 10000) if _within(tick, reach)]
+    panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    panel.minorticks_off()
     panel.tick_params(axis="y", length=0)
     panel.spines["left"].set_visible(False)
     panel.grid(True, axis="x", color="#e5e5e5", linewidth=0.6)
     panel.set_axisbelow(True)
     panel.set_xlabel("us (log)")
     panel.set_title(f"Round trip of 32 B, {names[place]}; bar: p50, tick: p99", loc="left", fontsize=9)
-
-
-def _floor_log(value: float) -> int:
-    from math import floor, log10
-
-    return floor(log10(value))

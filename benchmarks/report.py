@@ -9,6 +9,7 @@ from benchmarks import targets
 from benchmarks.stats import Results, Series, figure, ratio
 
 SCHEMA = 1
+QUIET = 5  # percent of all CPU time that may go elsewhere before a run says so
 US = targets.US
 
 CAVEAT = (
@@ -39,20 +40,18 @@ def _spread(series: Series, scale: Callable[[float], float] = float) -> str:
     return f"{middle} ({figure(scale(series.low))} to {figure(scale(series.high))})"
 
 
-def table(header: list[str], rows: Iterable[list[str]]) -> str:
-    """A Markdown table that can be read as it is, in a terminal too."""
+def table(header: list[str], rows: Iterable[list[str]], texts: int = 1) -> str:
+    """A Markdown table that can be read as it is, in a terminal too; the first `texts` columns are words."""
     lines = [header, *rows]
     widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(header))]
-    texts = [" | ".join(map(_cell, enumerate(zip(line, widths, strict=True)))) for line in lines]
-    rule = "|".join(
-        "-" * (width + 2) if not at else "-" * (width + 1) + ":" for at, width in enumerate(widths)
-    )
-    return "\n".join([f"| {texts[0]} |", f"|{rule}|", *(f"| {text} |" for text in texts[1:])]) + "\n"
+    rule = ["-" * width if at < texts else "-" * (width - 1) + ":" for at, width in enumerate(widths)]
+    filled = [_fill(line, widths, texts) for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [filled[0], rule, *filled[1:]]) + "\n"
 
 
-def _cell(placed: tuple[int, tuple[str, int]]) -> str:
-    column, (text, width) = placed
-    return text.rjust(width) if column else text.ljust(width)
+def _fill(line: list[str], widths: list[int], texts: int) -> list[str]:
+    padded = enumerate(zip(line, widths, strict=True))
+    return [text.ljust(width) if at < texts else text.rjust(width) for at, (text, width) in padded]
 
 
 # --- JSON ------------------------------------------------------------------------------------------------
@@ -79,6 +78,7 @@ def as_markdown(head: dict[str, Any], results: Results, plot: str | None) -> str
     parts += _oneway(results)
     parts += _trips(results)
     parts += _limits(results)
+    parts += _calls(results)
     parts += _small(results)
     parts += _notes(results)
     return "\n".join(parts)
@@ -93,15 +93,30 @@ def _heading(head: dict[str, Any]) -> str:
         f"- {machine['cpu']}, {machine['cpus_allowed']} of {machine['cpus']} CPUs, {kind}, "
         f"{machine['memory_gib']} GiB, {machine['kernel']}, {machine['architecture']}\n"
         f"- {machine['python']}; {versions}\n"
+        f"{_company(machine)}"
         f"- {head['options']['repeat']} repetitions of {head['options']['sample_seconds']:g} s each"
         f"{', quick run' if head['options']['quick'] else ''}; load before the run {machine['load_before']}, "
         f"after {machine['load_after']}; took {head['seconds']['all']:.0f} s\n"
     )
 
 
+def _company(machine: dict[str, Any]) -> str:
+    """Who else was on the machine: the first thing a careful reader asks."""
+    others, stolen = machine["others_percent"], machine["stolen_percent"]
+    if others is None:
+        return ""
+    text = f"other programs used {others} % of the CPUs during the run, the hypervisor took {stolen} %"
+    if others + stolen > QUIET:
+        return f"- **Not a quiet machine: {text}. Take no figure of this run as more than a hint.**\n"
+    return f"- {text}\n"
+
+
 def _targets(results: Results) -> str:
-    rows = [list(row) for row in targets.rows(results)]
-    return table(["id", "on", "measured", "target", ""], rows)
+    return _target_table([list(row) for row in targets.rows(results)])
+
+
+def _target_table(rows: list[list[str]]) -> str:
+    return table(["id", "on", "measured", "target", ""], rows, texts=5)
 
 
 def _oneway(results: Results) -> list[str]:
@@ -196,12 +211,32 @@ def _limits(results: Results) -> list[str]:
     return ["## Copy in, copy out in C\n", _rate_table(results, "limit", "pipeline", sizes)]
 
 
+CALL_COLUMNS = {"streaming": "per message", "asleep": "per round trip", "idle": "per second, idle"}
+
+
+def _calls(results: Results) -> list[str]:
+    """System calls of both ends together, and which they mostly were."""
+    rows = []
+    for subject in results.subjects("calls"):
+        place = _place_of(results, "calls")
+        found = [results.get("calls", variant, 32, place, subject) for variant in CALL_COLUMNS]
+        mostly = [
+            key.variant.partition(": ")[2]
+            for key in results.series
+            if key.case == "calls" and key.subject == subject and key.variant.startswith("asleep: ")
+        ]
+        rows.append([subject, *(figure(one.median) if one else "-" for one in found), ", ".join(mostly[:3])])
+    if not rows:
+        return []
+    header = ["", *CALL_COLUMNS.values(), "mostly, in a round trip"]
+    return ["## System calls, both ends together\n", table(header, rows)]
+
+
 def _small(results: Results) -> list[str]:
     """The cases that are one table of variants by subject."""
     titles = {
         "connect": "Connect to first reply, us",
         "inproc": "Inproc in one thread, ns per send and recv of 32 B",
-        "calls": "System calls, both ends together",
         "idle": "Idle ipc connections, both ends together unless said",
     }
     parts = []
@@ -216,20 +251,24 @@ def _small(results: Results) -> list[str]:
         for variant, size, place in keys:
             found = [results.get(case, variant, size, place, subject) for subject in subjects]
             if any(found):
-                unit = next(one.unit for one in found if one)
                 label = f"{variant}, {size} peers" if case == "idle" and size else variant
-                label += f", {unit}" if case == "calls" else ""
                 rows.append([label, *(_spread(one) if one else "-" for one in found)])
         parts += [f"## {title}\n", table(["", *subjects], rows)]
     return parts
 
 
+def _errors(results: Results) -> Iterable[tuple[tuple[str, str], list[str]]]:
+    """Each library's different errors, and in which measurements they came: one cause often spoils many."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for key, one in results.series.items():
+        if one.error:
+            size = f" {size_name(key.size)}" if key.case == "oneway" else ""
+            found.setdefault((key.subject, one.error), []).append(f"{key.case} {key.placement}{size}")
+    return found.items()
+
+
 def _notes(results: Results) -> list[str]:
-    errors = [
-        f"- {key.subject}, {key.case} {key.variant}, {size_name(key.size)}, {key.placement}: {one.error}"
-        for key, one in results.series.items()
-        if one.error
-    ]
+    errors = [f"- {subject}: {error} ({', '.join(places)})" for (subject, error), places in _errors(results)]
     notes = [f"- {note}" for note in results.notes]
     return ["## What did not work\n", *notes, *errors, ""] if notes or errors else []
 
@@ -251,10 +290,6 @@ def write(folder: Path, name: str, head: dict[str, Any], results: Results, plot:
 def summary(results: Results) -> str:
     """What was measured, for the terminal: the tables, then the targets that this run can judge."""
     rows = [list(row) for row in targets.rows(results) if row.verdict != "not measured"]
-    judged = (
-        table(["id", "on", "measured", "target", ""], rows)
-        if rows
-        else "No target can be judged from this run."
-    )
-    parts = [*_oneway(results), *_trips(results), *_limits(results), *_small(results), "## Targets\n", judged]
-    return "\n".join([*parts, *_notes(results)])
+    judged = _target_table(rows) if rows else "No target can be judged from this run.\n"
+    parts = [*_oneway(results), *_trips(results), *_limits(results), *_calls(results), *_small(results)]
+    return "\n".join([*parts, "## Targets\n", judged, *_notes(results)])

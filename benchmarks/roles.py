@@ -22,6 +22,9 @@ class Worker(bench.Worker):
         "many": BATCH,
     }
 
+    end: Any  # a rival's own End may offer more than the shared one
+    rival: Any  # and modules with pyzmq's API more than other rivals
+
     def __init__(self, rival: Any, wiring: Any) -> None:
         super().__init__(rival, wiring)
         self.context: Any = None
@@ -92,7 +95,7 @@ class Worker(bench.Worker):
         zmq = importlib.import_module(self.rival.module)
         self.context = zmq.Context()
         self.sockets = [self.context.socket(getattr(zmq, kind))]
-        return self.rival.bind(self.sockets[0], self.rival.address(self.wiring, kind.lower()))
+        return str(self.rival.bind(self.sockets[0], self.rival.address(self.wiring, kind.lower())))
 
     def do_visit(self, address: str, turns: int) -> list[tuple[float, float]]:
         """In us per visit: from connect, and from the making of the context, to the first reply."""

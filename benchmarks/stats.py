@@ -36,9 +36,10 @@ class Series:
 
 
 class Results:
-    """All series of a run, in the order in which they were first measured."""
+    """All series of a run. `order` is that of the tables: rivals as the run named them, baselines last."""
 
-    def __init__(self) -> None:
+    def __init__(self, order: list[str]) -> None:
+        self.order = order
         self.series: dict[Key, Series] = {}
         self.notes: list[str] = []
         self.seconds: dict[str, float] = {}  # what each part of the run took
@@ -64,7 +65,10 @@ class Results:
     def subjects(self, case: str, variant: str | None = None) -> list[str]:
         """Who was measured in this case, in order."""
         fitting = (key for key in self.series if key.case == case and variant in (None, key.variant))
-        return list(dict.fromkeys(key.subject for key in fitting))
+        found = list(dict.fromkeys(key.subject for key in fitting))
+        return sorted(
+            found, key=lambda name: self.order.index(name) if name in self.order else len(self.order)
+        )
 
     def sizes(self, case: str, variant: str) -> list[int]:
         return sorted({key.size for key in self.series if (key.case, key.variant) == (case, variant)})

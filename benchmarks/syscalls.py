@@ -94,6 +94,11 @@ def syscalls(run: Run) -> None:
         if "roundtrip" not in rival.kinds or rival.sizes[0] > SIZE:
             continue
         for variant, count in (("streaming", _streaming), ("asleep", _asleep), ("idle", _idle)):
+            if run.late():
+                run.results.note(
+                    f"system calls, {variant}, {rival.name}: not counted, the run's time was over"
+                )
+                continue
             run.say(f"system calls, {variant}: {rival.name}")
             key = Key("calls", variant, SIZE, where, rival.name)
             try:

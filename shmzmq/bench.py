@@ -32,6 +32,7 @@ import random
 import signal
 import statistics
 import struct
+import subprocess
 import sys
 import tempfile
 import time
@@ -142,8 +143,12 @@ def echo(end: End) -> None:
             send(recv())
 
 
-def burst(end: End, block: Sequence[bytes], pause: float) -> list[int]:
-    """Times of one announced burst of round trips in ns; the announcement itself is not timed."""
+def burst(end: End, block: Sequence[bytes], pause: float, *, whole: bool = False) -> list[int]:
+    """Times of one announced burst of round trips in ns; the announcement itself is not timed.
+
+    The last reply is compared with what was sent: one lost or repeated before it shows there. With `whole`
+    every reply is, which takes time of its own.
+    """
     send, recv = end.send, end.recv
     announcement = make_message(len(block), len(block[0]))
     send(announcement)
@@ -156,6 +161,8 @@ def burst(end: End, block: Sequence[bytes], pause: float) -> list[int]:
     for message in block:
         send(message)
         reply = recv()
+        if whole:
+            check(reply, message, whole=True)
         stamp(perf())
     check(reply, block[-1], whole=True)
     return [after - before for before, after in pairwise(stamps)]
@@ -164,7 +171,7 @@ def burst(end: End, block: Sequence[bytes], pause: float) -> list[int]:
 def ping(end: End, size: int, seconds: float, pause: float) -> list[list[int]]:
     """Bursts of round trips, in ns, for about `seconds`; then the echo is told to stop."""
     block = make_block(size)
-    trial = burst(end, block[:8], 0)
+    trial = burst(end, block[:8], 0, whole=True)
     # A library that sleeps milliseconds per trip gets shorter bursts; the median of eight says which.
     chosen = block if statistics.median(trial) < 1_000_000 else block[:16]
     deadline = perf() + int(seconds * 1e9)
@@ -321,6 +328,15 @@ class ShmzmqRival(ZmqRival):
         with suppress(ImportError):
             return importlib.util.find_spec("shmzmq._native") is not None
         return False
+
+    def version(self) -> str:
+        """Its own word: a source tree has no distribution, and asking one must not import it here."""
+        asked = [sys.executable, "-c", "import shmzmq; print(shmzmq.__version__)"]
+        with suppress(OSError, subprocess.SubprocessError):
+            return subprocess.run(
+                asked, capture_output=True, text=True, timeout=20, check=True
+            ).stdout.strip()
+        return "unknown"
 
 
 class PipeRival(Rival):

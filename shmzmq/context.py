@@ -19,18 +19,21 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
+from errno import EAGAIN, EINVAL, ENOTSUP
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
-from weakref import WeakSet
+from weakref import WeakSet, WeakValueDictionary
 
 from ._backend import NativeContext, drain_log
-from .constants import ContextOption
-from .errors import ForkedError, ZMQError
+from .constants import ContextOption, SocketOption
+from .errors import ForkedError, ZMQError, error_for
 from .options import (
+    CONTEXT_ATTRIBUTES,
     CONTEXT_OPTIONS,
     SOCKET_OPTIONS,
     SocketDefault,
     context_row_for,
+    declared,
     install,
     validate,
 )
@@ -40,10 +43,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Context"]
 
+_BLOCKY = SocketOption.BLOCKY
 _EXIT_NOTICE_MS = 5000
 _CHILD_FLUSH_MS = 1000
 
 _contexts: WeakSet[Context] = WeakSet()
+_by_address: WeakValueDictionary[int, Context] = WeakValueDictionary()
 _finalizer: Any = None
 
 
@@ -59,10 +64,11 @@ class Context(NativeContext):
     _instance_lock: ClassVar[threading.Lock] = threading.Lock()
     _instance_pid: ClassVar[int] = 0
 
-    sockopts: dict[int, Any]
+    sockopts: dict[int, Any] = {}  # noqa: RUF012  # a declaration for __setattr__; each context has its own
     _sockets: WeakSet[Socket]
     _closed: bool = True
     _shadow: bool = False
+    _warns: bool = False
 
     def __init__(self, io_threads: int | Context = 1, shadow: Any = None) -> None:
         """Make a context, or with `shadow` (or a Context in place of the number) another handle on one."""
@@ -76,13 +82,23 @@ class Context(NativeContext):
             self._share(shadow)
             self._shadow = True
         elif shadow:
-            raise ZMQError(22, f"shadow={shadow!r} is not a context of this process")
+            known = _by_address.get(shadow) if isinstance(shadow, int) else None
+            if known is None:
+                raise error_for(EINVAL, f"shadow={shadow!r} is not a context of this process")
+            self._share(known)
+            self._shadow = True
         else:
-            self._open(int(io_threads))
-            self._options[ContextOption.IO_THREADS] = int(io_threads)
+            if not isinstance(io_threads, int):
+                raise TypeError(f"io_threads is an int, got {io_threads!r}")
+            if io_threads < 0:
+                raise error_for(EINVAL, f"io_threads={io_threads}")
+            self._open(io_threads)
+            self._options[ContextOption.IO_THREADS] = io_threads
         self._closed = False
         self._pid = os.getpid()
         _contexts.add(self)
+        if not self._shadow:
+            _by_address[self._identity()] = self
         _flush_in_children()
 
     @classmethod
@@ -90,7 +106,12 @@ class Context(NativeContext):
         """Return the process' own context; a new one after a fork or when the last was closed."""
         with cls._instance_lock:
             found = cls._instance
-            if found is None or found.closed or cls._instance_pid != os.getpid() or not isinstance(found, cls):
+            if (
+                found is None
+                or found.closed
+                or cls._instance_pid != os.getpid()
+                or not isinstance(found, cls)
+            ):
                 found = cls(io_threads=io_threads)
                 cls._instance = found
                 cls._instance_pid = os.getpid()
@@ -124,13 +145,13 @@ class Context(NativeContext):
                  ZMQError EINVAL   no such socket type.
                  ZMQError EMFILE   MAX_SOCKETS are open.
         """
-        from errno import EINVAL, ENOTSUP
-
         if self._closed:
             raise ZMQError(ENOTSUP)
-        self._check_process()
+        self._check_open()
         drain_log()
         made = (socket_class or self._socket_class)(self, socket_type, **kwargs)
+        if not self._options[_BLOCKY]:
+            made.set(SocketOption.LINGER, 0)
         for option, value in self.sockopts.items():
             try:
                 made.set(option, value)
@@ -159,8 +180,6 @@ class Context(NativeContext):
         self._terminate()
         waited = self._wait_empty(None if timeout is None else int(timeout * 1000))
         if not waited:
-            from errno import EAGAIN
-
             raise ZMQError(EAGAIN, f"term: after {timeout:g} s still there: {'; '.join(self._blockers())}")
         self._finish()
         self._closed = True
@@ -172,13 +191,17 @@ class Context(NativeContext):
             return
         for socket in list(self._sockets):
             if not socket.closed:
+                if self._warns:
+                    warnings.warn(
+                        f"Destroying context with unclosed socket {socket}", ResourceWarning, stacklevel=3
+                    )
                 socket.close(linger)
         self._sockets.clear()
         self.term()
 
     def set(self, option: int, optval: int) -> None:
         """Set a context option. Raises ZMQError EINVAL with number and value."""
-        self._check_process()
+        self._check_open()
         row = context_row_for(option)
         value = validate(row, optval)
         if option == ContextOption.IO_THREADS:
@@ -189,7 +212,20 @@ class Context(NativeContext):
 
     def get(self, option: int) -> int:
         """Read a context option. Raises ZMQError EINVAL for a number that is none."""
+        self._check_open()
         return int(self._options[context_row_for(option).number] or 0)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("Context has been destroyed")
+        try:
+            self._check_process()
+        except ForkedError:
+            # Without sockets there is nothing of the parent's to harm: go on with a new runtime.
+            if any(not socket.closed or socket._pid != os.getpid() for socket in list(self._sockets)):
+                raise
+            self._open(int(self._options[ContextOption.IO_THREADS] or 1))
+            self._pid = os.getpid()
 
     def setsockopt(self, opt: int, value: Any) -> None:
         """Set the default of a socket option for sockets made from now on."""
@@ -205,7 +241,13 @@ class Context(NativeContext):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._warns = True
         self.destroy()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not declared(type(self), name):
+            raise AttributeError(f"{type(self).__name__} has no such option: {name.upper()}")
+        object.__setattr__(self, name, value)
 
     def __copy__(self, memo: Any = None) -> Self:
         return type(self).shadow(self)
@@ -227,9 +269,11 @@ class Context(NativeContext):
         self.term()
 
 
+install(Context, [row for row in CONTEXT_OPTIONS if row.name in CONTEXT_ATTRIBUTES])
 install(Context, SOCKET_OPTIONS, SocketDefault)
 
 _exiting = False
+_child_is_flushed = False
 
 
 def _close_all(contexts: list[Context], timeout_ms: int | None) -> bool:
@@ -242,15 +286,20 @@ def _close_all(contexts: list[Context], timeout_ms: int | None) -> bool:
 
 def _ours() -> list[Context]:
     pid = os.getpid()
-    return [context for context in list(_contexts) if not context.closed and context._pid == pid and not context._shadow]
+    return [
+        context
+        for context in list(_contexts)
+        if not context.closed and context._pid == pid and not context._shadow
+    ]
 
 
 @atexit.register
 def _at_exit() -> None:
-    global _exiting
+    global _exiting  # noqa: PLW0603
     _exiting = True
     contexts = _ours()
-    if _close_all(contexts, _EXIT_NOTICE_MS):
+    # A spawned child comes here after its Finalize, which has waited as long as a child may.
+    if _child_is_flushed or _close_all(contexts, _EXIT_NOTICE_MS):
         return
     waiting = "; ".join(line for context in contexts for line in context._blockers())
     print(f"shmzmq: waiting at exit for messages to be taken (LINGER): {waiting}", file=sys.stderr)
@@ -263,6 +312,8 @@ def _at_exit() -> None:
 
 def _flush_child() -> None:
     """The end of a `multiprocessing` child."""
+    global _child_is_flushed  # noqa: PLW0603
+    _child_is_flushed = True
     contexts = _ours()
     set_by_hand = any(socket._linger_was_set for context in contexts for socket in list(context._sockets))
     _close_all(contexts, None if set_by_hand else _CHILD_FLUSH_MS)
@@ -274,7 +325,7 @@ def _flush_in_children() -> None:
     The registry is emptied when the child's target begins, so this is asked again with every context and
     socket. Nothing of `multiprocessing` is imported that the program has not imported.
     """
-    global _finalizer
+    global _finalizer  # noqa: PLW0603
     process = sys.modules.get("multiprocessing.process")
     if process is None or process.parent_process() is None:
         return
@@ -283,4 +334,3 @@ def _flush_in_children() -> None:
     from multiprocessing.util import Finalize
 
     _finalizer = Finalize(None, _flush_child, exitpriority=-10)
-

@@ -702,6 +702,21 @@ class SocketDefault(OptionDescriptor):
         """Remember the default."""
         obj.sockopts[self.row.number] = value
 
+    def __delete__(self, obj: Any) -> None:
+        """Forget the default."""
+        try:
+            del obj.sockopts[self.row.number]
+        except KeyError:
+            raise AttributeError(self.row.name) from None
+
+
+def declared(owner: type, name: str) -> bool:
+    """Return whether an instance of `owner` may have the attribute `name`: private, or named by a class.
+
+    pyzmq refuses any other name, so that a mistyped option is not silently an attribute (its rule, kept).
+    """
+    return name.startswith("_") or any(name in vars(base) for base in owner.__mro__)
+
 
 def _is_taken(cls: type, name: str) -> bool:
     """Return whether `cls` or a base below object defines `name` by hand."""

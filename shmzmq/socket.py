@@ -13,16 +13,27 @@ import pickle
 import random
 import warnings
 from collections.abc import Callable, Sequence
-from errno import EADDRINUSE, ENOENT, ENOTSOCK
+from errno import EADDRINUSE, ENOENT, ENOTSOCK, ENOTSUP
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakValueDictionary
 
 from ._backend import NativeSocket, drain_log
-from .constants import PollEvent, ShmOption, SocketOption, SocketType
+from .constants import Flag, PollEvent, ShmOption, SocketOption, SocketType
 from .context import _flush_in_children
 from .endpoint import Endpoint, parse
 from .errors import ZMQBindError, ZMQError, error_for
-from .options import ATTRIBUTES, SOCKET_OPTIONS, OptionRow, check_readable, default_for, install, row_for, validate
+from .options import (
+    ATTRIBUTES,
+    SOCKET_OPTIONS,
+    OptionRow,
+    check_readable,
+    declared,
+    default_for,
+    install,
+    row_for,
+    validate,
+)
 from .transports import Bound, transport_of
 from .transports.base import BindPlan
 
@@ -40,6 +51,9 @@ _NATIVE = frozenset(
         _O.REQ_RELAXED, _O.ROUTER_HANDOVER, _O.HANDSHAKE_IVL, ShmOption.SPIN_US, ShmOption.RING_BYTES,
     }
 )  # fmt: skip
+
+# For these a second connect to the same endpoint does nothing (libzmq's rule, kept).
+_ONE_CONNECTION = frozenset({SocketType.REQ, SocketType.DEALER, SocketType.SUB, SocketType.PUB})
 
 
 class _Undo:
@@ -63,6 +77,38 @@ class _Undo:
         return f"<shmzmq bound or connected {self.endpoint!r}>"
 
 
+def _send_by_parts(
+    self: Socket,
+    msg_parts: Sequence[Any],
+    flags: int = 0,
+    copy: bool = True,
+    track: bool = False,
+    **kwargs: Any,
+) -> Any:
+    """Send one message through the subclass's own `send`."""
+    parts = list(msg_parts)
+    for index, part in enumerate(parts):
+        try:
+            memoryview(part).release()
+        except TypeError:
+            text = f"Frame {index} ({part!r:.40}) does not support the buffer interface."
+            raise TypeError(text) from None
+    for part in parts[:-1]:
+        self.send(part, Flag.SNDMORE | flags, copy=copy, track=track)
+    return self.send(parts[-1], flags, copy=copy, track=track, **kwargs)
+
+
+def _recv_by_parts(self: Socket, flags: int = 0, copy: bool = True, track: bool = False) -> list[Any]:
+    """Receive one message through the subclass's own `recv`."""
+    parts = [self.recv(flags, copy=copy, track=track)]
+    while self.get(_O.RCVMORE):
+        parts.append(self.recv(flags, copy=copy, track=track))
+    return parts
+
+
+_by_address: WeakValueDictionary[int, Socket] = WeakValueDictionary()
+
+
 class Socket(NativeSocket):
     """A ZeroMQ socket.
 
@@ -73,7 +119,7 @@ class Socket(NativeSocket):
     """
 
     copy_threshold: int = 65536
-    context: Context
+    context: Context = None  # type: ignore[assignment]  # declared for __setattr__; set by __init__
     _shadow: bool = False
     _linger_was_set: bool = False
     _bound: dict[str, list[Bound]]
@@ -81,7 +127,7 @@ class Socket(NativeSocket):
 
     def __init__(
         self,
-        ctx_or_socket: Context | Socket,
+        ctx_or_socket: Context | Socket | None = None,
         socket_type: int = -1,
         *,
         shadow: Any = None,
@@ -100,17 +146,20 @@ class Socket(NativeSocket):
         if shadow is not None:
             self._shadow_of(shadow)
             return
-        if isinstance(ctx_or_socket, Socket):
-            raise TypeError("shadow is a Socket, and so is the context")
+        if ctx_or_socket is None or isinstance(ctx_or_socket, Socket):
+            raise TypeError("a socket needs a context")
         self.context = ctx_or_socket
         self._open(ctx_or_socket, int(socket_type))
         self._type = SocketType(socket_type)
         for row in SOCKET_OPTIONS:
             if self._type in row.default_by_type and row.number in _NATIVE:
                 self._set_int(row.number, row.default_by_type[self._type])
+        _by_address[self._identity()] = self
         _flush_in_children()
 
     def _shadow_of(self, other: Any) -> None:
+        if isinstance(other, int):
+            other = _by_address.get(other, other)
         if not isinstance(other, Socket):
             raise ZMQError(ENOTSOCK, f"shadow={other!r} is not a shmzmq socket")
         self._shadow = True
@@ -121,8 +170,8 @@ class Socket(NativeSocket):
 
     @classmethod
     def shadow(cls, address: Any) -> Self:
-        """Return another handle on an existing socket."""
-        return cls(address)
+        """Return another handle on an existing socket, given as such or by its `underlying`."""
+        return cls(shadow=address)
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -176,6 +225,19 @@ class Socket(NativeSocket):
             warnings.warn(f"Unclosed socket {self!r}", ResourceWarning, stacklevel=2, source=self)
             self.close()
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # A subclass that changes send or recv means all of it: its multipart calls go through them.
+        if "send" in vars(cls) and "send_multipart" not in vars(cls):
+            cls.send_multipart = _send_by_parts  # type: ignore[method-assign]
+        if "recv" in vars(cls) and "recv_multipart" not in vars(cls):
+            cls.recv_multipart = _recv_by_parts  # type: ignore[method-assign]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not declared(type(self), name):
+            raise AttributeError(f"{type(self).__name__} has no such option: {name.upper()}")
+        object.__setattr__(self, name, value)
+
     def __copy__(self, memo: Any = None) -> Self:
         return type(self).shadow(self)
 
@@ -197,7 +259,9 @@ class Socket(NativeSocket):
                  ZMQError             EINVAL, EPROTONOSUPPORT, ENAMETOOLONG, ENOENT, with the endpoint.
         """
         endpoint = self._parse(addr)
-        asked = bool(self._kept.get(ShmOption.IPC_TAKEOVER, 0)) or os.environ.get("SHMZMQ_IPC_TAKEOVER") == "1"
+        asked = (
+            bool(self._kept.get(ShmOption.IPC_TAKEOVER, 0)) or os.environ.get("SHMZMQ_IPC_TAKEOVER") == "1"
+        )
         plan = BindPlan(
             backlog=self._get_int(_O.BACKLOG),
             file_mode=int(self._kept.get(ShmOption.IPC_FILE_MODE, -1) or -1),
@@ -212,6 +276,8 @@ class Socket(NativeSocket):
         Raises   as bind, without EADDRINUSE and ENOENT.
         """
         endpoint = self._parse(addr)
+        if self._type in _ONE_CONNECTION and endpoint.scheme != "inproc" and endpoint.text in self._connected:
+            return _Undo(self, self.disconnect, endpoint.text)
         connected = transport_of(endpoint).connect(self, endpoint)
         _flush_in_children()
         return self._remember(self._connected, connected, self.disconnect)
@@ -238,7 +304,7 @@ class Socket(NativeSocket):
 
         Raises   ZMQError ENOENT  the socket is not bound there.
         """
-        self._forget(self._bound, addr)
+        self._forget(self._bound, addr, keeps_pipes=True)
 
     def disconnect(self, addr: str | bytes) -> None:
         """End the connection to an endpoint and drop what was not delivered to it.
@@ -247,7 +313,7 @@ class Socket(NativeSocket):
         """
         self._forget(self._connected, addr)
 
-    def _forget(self, where: dict[str, list[Bound]], addr: str | bytes) -> None:
+    def _forget(self, where: dict[str, list[Bound]], addr: str | bytes, *, keeps_pipes: bool = False) -> None:
         text = self._parse(addr).text
         bounds = where.get(text)
         if not bounds:
@@ -257,7 +323,7 @@ class Socket(NativeSocket):
             del where[text]
         if bound.lease is not None:
             bound.lease.release()
-        self._stop(bound.number, bound.local)
+        self._stop(bound.number, bound.local and not keeps_pipes)
 
     def bind_to_random_port(
         self, addr: str, min_port: int = 49152, max_port: int = 65536, max_tries: int = 100
@@ -292,6 +358,8 @@ class Socket(NativeSocket):
         if isinstance(value, bytes):
             if row.number == _O.ROUTING_ID:
                 self._set_routing_id(value)
+            elif row.number == _O.CONNECT_ROUTING_ID:
+                self._set_connect_routing_id(value)
         elif row.number in _NATIVE:
             self._set_int(row.number, value)
             self._linger_was_set |= row.number == _O.LINGER
@@ -371,6 +439,8 @@ class Socket(NativeSocket):
         Shape    timeout: milliseconds; None or negative waits for ever.
         Returns  the mask of the events that hold; 0 when the time was over.
         """
+        if self.closed:
+            raise error_for(ENOTSUP)
         self._check_open()
         limit = -1 if timeout is None or timeout < 0 else int(timeout)
         return self._poll(int(flags), limit)
@@ -413,7 +483,12 @@ class Socket(NativeSocket):
             return len(data)
 
     def send_serialized(
-        self, msg: Any, serialize: Callable[[Any], Sequence[Any]], flags: int = 0, copy: bool = True, **kwargs: Any
+        self,
+        msg: Any,
+        serialize: Callable[[Any], Sequence[Any]],
+        flags: int = 0,
+        copy: bool = True,
+        **kwargs: Any,
     ) -> Any:
         """Send `serialize(msg)`, a list of frames."""
         return self.send_multipart(serialize(msg), flags=flags, copy=copy, **kwargs)
@@ -424,7 +499,9 @@ class Socket(NativeSocket):
         """Receive a message and return `deserialize(frames)`."""
         return deserialize(self.recv_multipart(flags=flags, copy=copy))
 
-    def send_string(self, u: str, flags: int = 0, copy: bool = True, encoding: str = "utf-8", **kwargs: Any) -> Any:
+    def send_string(
+        self, u: str, flags: int = 0, copy: bool = True, encoding: str = "utf-8", **kwargs: Any
+    ) -> Any:
         """Send text as one frame."""
         if not isinstance(u, str):
             raise TypeError("str objects only")
@@ -439,7 +516,9 @@ class Socket(NativeSocket):
 
     recv_unicode = recv_string
 
-    def send_pyobj(self, obj: Any, flags: int = 0, protocol: int = pickle.DEFAULT_PROTOCOL, **kwargs: Any) -> Any:
+    def send_pyobj(
+        self, obj: Any, flags: int = 0, protocol: int = pickle.DEFAULT_PROTOCOL, **kwargs: Any
+    ) -> Any:
         """Send a pickled object. Receive it only from peers you trust."""
         return self.send(pickle.dumps(obj, protocol), flags=flags, **kwargs)
 

@@ -114,9 +114,7 @@ def _new_socket() -> posix.socket:
     return posix.socket(posix.AF_UNIX, posix.SOCK_STREAM | posix.SOCK_NONBLOCK | posix.SOCK_CLOEXEC)
 
 
-def _hand_over(
-    socket: NativeSocket, text: str, listener: posix.socket, lease: _PathLease | None
-) -> Bound:
+def _hand_over(socket: NativeSocket, text: str, listener: posix.socket, lease: _PathLease | None) -> Bound:
     """Give the listening fd to native code; undo everything if it does not take it."""
     try:
         number = socket._listen(listener.detach())
@@ -180,7 +178,9 @@ def _listen_path(endpoint: Endpoint, path: str, plan: BindPlan) -> tuple[_PathLe
 def _explain(error: OSError, endpoint: Endpoint, path: str) -> ZMQError:
     operand = f"addr={endpoint.text!r}"
     if error.errno in (ENOENT, ENOTDIR):
-        return error_for(error.errno, f'for ipc path "{path}": is there a directory {os.path.dirname(path)}? {operand}')
+        return error_for(
+            error.errno, f'for ipc path "{path}": is there a directory {os.path.dirname(path)}? {operand}'
+        )
     return error_for(error.errno or 0, operand)
 
 

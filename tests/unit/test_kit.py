@@ -20,7 +20,7 @@ def test_wait_until_returns_what_the_condition_gave():
 
 
 def test_wait_until_says_what_it_waited_for():
-    with pytest.raises(AssertionError, match="waited 0.01 s for a miracle"):
+    with pytest.raises(AssertionError, match=r"waited 0\.01 s for a miracle"):
         kit.wait_until(lambda: False, "a miracle", cap=0.01)
 
 
@@ -165,7 +165,10 @@ def test_fixtures_fail_the_test_that_leaves_something(tmp_path, what):
     program, complaint = GUILTY[what]
     here = Path(__file__).resolve().parent.parent
     (tmp_path / "test_guilty.py").write_text(program)
-    short_caps = "import kit\nkit.CAP = 0.5\nkit.wait_until.__defaults__ = (0.5,)\nkit.end_context.__defaults__ = (1,)\n"
+    short_caps = (
+        "import kit\nkit.CAP = 0.5\n"
+        "kit.wait_until.__defaults__ = (0.5,)\nkit.end_context.__defaults__ = (1,)\n"
+    )
     (tmp_path / "conftest.py").write_text(
         f"import sys\nsys.path.insert(0, {str(here)!r})\n{short_caps}"
         + (here / "conftest.py").read_text().replace("from __future__ import annotations\n", "")

@@ -238,11 +238,12 @@ impl Context {
     pub fn stop_endpoint(&self, socket: &Socket, endpoint: u64) -> Result<()> {
         socket.check_process()?;
         self.forget_inproc(|of, bound| of.id == socket.id && bound == endpoint);
-        self.post_all(|gate| Command::Stop { socket: socket.id, endpoint, gate });
+        let linger = linger_until(socket);
+        self.post_all(|gate| Command::Stop { socket: socket.id, endpoint, linger, gate });
         Ok(())
     }
 
-    /// Pipes of an inproc endpoint end with it; those of ipc belong to their sessions.
+    /// `disconnect` over inproc: its pipes end, but what has arrived can still be read.
     pub fn drop_local_pipes(&self, socket: &Socket, endpoint: u64) {
         let slots: Vec<usize> = {
             let state = socket.state();
@@ -253,7 +254,7 @@ impl Context {
                 .collect()
         };
         for slot in slots {
-            socket.drop_pipe(slot, crate::stats::Discard::PeerGone);
+            socket.part(slot);
         }
     }
 
@@ -287,9 +288,8 @@ impl Context {
         }
         self.forget_inproc(|of, _| of.id == socket.id);
         socket.close_pipes();
-        let (linger, _) = socket.linger();
-        let until = u64::try_from(linger).ok().map(|ms| Instant::now() + Duration::from_millis(ms));
-        self.post_all(|gate| Command::Close { socket: socket.id, linger: until, gate });
+        let linger = linger_until(socket);
+        self.post_all(|gate| Command::Close { socket: socket.id, linger, gate });
         socket.unserve_if_idle();
     }
 
@@ -355,6 +355,12 @@ impl Context {
             threads.iter().for_each(|thread| thread.stop());
         }
     }
+}
+
+/// When the socket's LINGER is over if it begins now; None for never.
+fn linger_until(socket: &Socket) -> Option<Instant> {
+    let (linger, _) = socket.linger();
+    u64::try_from(linger).ok().map(|ms| Instant::now() + Duration::from_millis(ms))
 }
 
 impl Socket {

@@ -17,6 +17,8 @@ numbers! {
 #[derive(Debug, Clone)]
 pub struct Options {
     pub routing_id: Vec<u8>,
+    /// For the next connect of a ROUTER.
+    pub connect_routing_id: Vec<u8>,
     pub linger: i64,
     /// True once LINGER was set by hand: a `multiprocessing` child then waits as long as it says.
     pub linger_set: bool,
@@ -44,6 +46,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             routing_id: Vec::new(),
+            connect_routing_id: Vec::new(),
             linger: -1,
             linger_set: false,
             reconnect_ivl: 100,

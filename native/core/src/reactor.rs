@@ -39,7 +39,7 @@ pub enum Command {
     /// From `connect`: try to reach the endpoint, again and again.
     Connect(Box<Session>),
     /// From `unbind`, `disconnect`: stop serving this endpoint of this socket, then open the gate.
-    Stop { socket: u64, endpoint: u64, gate: Arc<Gate> },
+    Stop { socket: u64, endpoint: u64, linger: Option<Instant>, gate: Arc<Gate> },
     /// From `close`: stop serving the socket; sessions with queued messages have until `linger`.
     Close { socket: u64, linger: Option<Instant>, gate: Arc<Gate> },
     /// From an application thread that found its peer's ring broken.
@@ -269,9 +269,12 @@ struct Reactor {
 impl Reactor {
     fn run(mut self) {
         let mut events = [const { MaybeUninit::<epoll::Event>::uninit() }; 64];
-        while !self.quit {
+        loop {
             self.io.thread.clone().park_if_asked();
             self.run_commands();
+            if self.quit {
+                return;
+            }
             while let Some(token) = self.io.due() {
                 self.call(token, |session, io| session.on_timer(io), |listener, io| listener.on_timer(io));
             }
@@ -299,12 +302,12 @@ impl Reactor {
             match command {
                 Command::Listen(listener) => self.add(Entry::Listener(listener)),
                 Command::Connect(session) => self.add(Entry::Session(session)),
-                Command::Stop { socket, endpoint, gate } => {
-                    self.stop(socket, Some(endpoint), None);
+                Command::Stop { socket, endpoint, linger, gate } => {
+                    self.stop(socket, Some(endpoint), linger);
                     gate.open();
                 }
                 Command::Close { socket, linger, gate } => {
-                    self.stop(socket, None, Some(linger));
+                    self.stop(socket, None, linger);
                     gate.open();
                 }
                 Command::Kill { token, reason } => {
@@ -361,9 +364,9 @@ impl Reactor {
         }
     }
 
-    /// Ends what serves a socket, or one endpoint of it. `linger`: the socket is closed, and sessions
-    /// with queued messages may go on until then.
-    fn stop(&mut self, socket: u64, endpoint: Option<u64>, linger: Option<Option<Instant>>) {
+    /// Ends what serves a socket, or one endpoint of it. Sessions with queued messages may go on until
+    /// `linger`, None for ever.
+    fn stop(&mut self, socket: u64, endpoint: Option<u64>, linger: Option<Instant>) {
         for index in 0..self.entries.len() {
             let Some(entry) = &mut self.entries[index].1 else { continue };
             if !entry.belongs(socket, endpoint) {

@@ -38,7 +38,7 @@ use crate::pipe::ring::{RingIn, RingOut};
 use crate::reactor::{Io, Next, SessionHandle};
 use crate::signaler::PeerSignaler;
 use crate::socket::Socket;
-use crate::socket::life::{Connection, Flush};
+use crate::socket::life::{Attach, Connection, Flush};
 use crate::stats::Discard;
 
 /// Longest command of a handshake, in bytes; nothing larger is ever sent on the channel.
@@ -446,16 +446,22 @@ impl Session {
         );
         let connection = Connection {
             input: reader,
+            output: Box::new(writer),
             peer: link.peer,
             routing_id: link.routing_id.clone(),
             session: SessionHandle { thread: io.thread.clone(), token: self.token },
         };
-        if !self.socket.attach(slot, connection) {
-            self.slot = None;
-            return Err(Failure("socket takes no further peer".to_owned()));
+        match self.socket.attach(slot, connection) {
+            Attach::Done => Ok(()),
+            Attach::Flush(ring) => {
+                self.flushing = Some(ring);
+                self.flush()
+            }
+            Attach::Refused => {
+                self.slot = None;
+                Err(Failure("socket takes no further peer".to_owned()))
+            }
         }
-        self.flushing = Some(Box::new(writer));
-        self.flush()
     }
 
     /// Moves what was sent before the connection was there.
@@ -518,23 +524,28 @@ impl Session {
         self.settle(io, killed)
     }
 
-    /// `unbind` or `disconnect` (`linger` is None), or `close`. What is queued may still be delivered
-    /// until the linger deadline; everything else ends now.
-    pub fn on_stop(&mut self, io: &mut Io, linger: Option<Option<Instant>>) -> Next {
+    /// `unbind`, `disconnect` or `close`. What is queued may still be delivered until `linger`, None for
+    /// ever; everything else ends now, and what has arrived can still be read.
+    pub fn on_stop(&mut self, io: &mut Io, linger: Option<Instant>) -> Next {
         let queued = self.slot.is_some_and(|slot| self.socket.queued(slot) > 0);
-        match linger {
-            None if self.address.is_none() => return Next::Stay,
-            Some(until) if queued || self.flushing.is_some() => {
-                self.closed = Some(until);
-                if let Some(until) = until {
-                    io.call_at(until, self.token);
-                }
-                return Next::Stay;
+        if queued || self.flushing.is_some() {
+            if let Some(slot) = self.slot {
+                self.socket.retire(slot);
             }
-            _ => {}
+            self.closed = Some(linger);
+            if let Some(until) = linger {
+                io.call_at(until, self.token);
+            }
+            return Next::Stay;
         }
-        self.drop_link(io, false);
-        if let Some(slot) = self.slot.take() {
+        if let Some(link) = self.link.take() {
+            io.unwatch(link.channel.fd());
+            match (self.slot.take(), link.phase) {
+                (Some(slot), Phase::Live) => self.socket.part(slot),
+                (Some(slot), _) => self.socket.drop_pipe(slot, Discard::PeerGone),
+                (None, _) => {}
+            }
+        } else if let Some(slot) = self.slot.take() {
             self.socket.drop_pipe(slot, Discard::PeerGone);
         }
         Next::Remove

@@ -1,7 +1,7 @@
 //! The native half of a Context.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyRuntimeError;
@@ -14,12 +14,17 @@ use crate::errors::raise;
 
 #[pyclass(subclass, frozen, module = "shmzmq._native")]
 pub struct Context {
-    core: OnceLock<Arc<Core>>,
+    core: Mutex<Option<Arc<Core>>>,
 }
 
 impl Context {
-    pub fn core(&self) -> PyResult<&Arc<Core>> {
-        self.core.get().ok_or_else(|| PyRuntimeError::new_err("Context.__init__ was not called"))
+    pub fn core(&self) -> PyResult<Arc<Core>> {
+        let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        core.clone().ok_or_else(|| PyRuntimeError::new_err("Context.__init__ was not called"))
+    }
+
+    fn replace(&self, core: Arc<Core>) {
+        *self.core.lock().unwrap_or_else(PoisonError::into_inner) = Some(core);
     }
 }
 
@@ -28,22 +33,23 @@ impl Context {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Context {
-        Context { core: OnceLock::new() }
+        Context { core: Mutex::default() }
     }
 
+    /// Makes the native context; in a forked child, a new one in place of the parent's.
     fn _open(&self, io_threads: u32) {
-        let _ = self.core.set(Core::new(io_threads));
+        self.replace(Core::new(io_threads));
     }
 
     /// Uses the same native context as `other`.
     fn _share(&self, other: &Context) -> PyResult<()> {
-        let _ = self.core.set(other.core()?.clone());
+        self.replace(other.core()?);
         Ok(())
     }
 
     /// A number that tells native contexts apart.
     fn _identity(&self) -> PyResult<usize> {
-        Ok(Arc::as_ptr(self.core()?) as usize)
+        Ok(Arc::as_ptr(&self.core()?) as usize)
     }
 
     fn _check_process(&self, py: Python<'_>) -> PyResult<()> {

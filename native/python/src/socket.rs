@@ -2,12 +2,13 @@
 //! `send_multipart` and `recv_multipart` *are* the ones here: bound through the raw C calling
 //! convention (METH_FASTCALL), because a generated wrapper costs more than the ring.
 
+use std::cell::UnsafeCell;
 use std::ffi::{CStr, c_int};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyIndexError, PyRuntimeError, PyTypeError};
@@ -33,23 +34,66 @@ const POLLOUT: i64 = 2;
 /// A spin holds the GIL at most this long; another thread may be the one we wait for.
 const SPIN_WITH_GIL: Duration = Duration::from_micros(1);
 
+/// What a Python socket holds.
+enum Handle {
+    New,
+    Open(Arc<Core>),
+    /// Nothing of the native socket is kept: its fds and maps go although the object may live on.
+    Closed(Vec<(String, u64)>),
+}
+
+/// Read and replaced under the GIL only (the module declares that it needs one). A call that releases
+/// the GIL has cloned the Arc before, see `wait_for`.
+struct GilCell(UnsafeCell<Handle>);
+
+// SAFETY: by the rule above there is one thread at a time inside.
+unsafe impl Sync for GilCell {}
+// SAFETY: as above; what it holds is Send.
+unsafe impl Send for GilCell {}
+
 #[pyclass(subclass, frozen, module = "shmzmq._native")]
 pub struct Socket {
-    core: OnceLock<Arc<Core>>,
+    handle: GilCell,
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if let Some(core) = self.core.get() {
+        if let Handle::Open(core) = self.handle.0.get_mut() {
             core.context.close(core);
         }
     }
 }
 
 impl Socket {
-    #[inline]
-    fn core(&self) -> PyResult<&Arc<Core>> {
-        self.core.get().ok_or_else(|| PyRuntimeError::new_err("Socket.__init__ was not called"))
+    #[inline(always)]
+    fn handle(&self) -> &Handle {
+        // SAFETY: under the GIL nobody replaces it while this borrow is used; whoever releases the GIL
+        // holds a clone of the Arc instead.
+        unsafe { &*self.handle.0.get() }
+    }
+
+    #[inline(always)]
+    fn core(&self, py: Python<'_>) -> PyResult<&Arc<Core>> {
+        match self.handle() {
+            Handle::Open(core) => Ok(core),
+            other => Err(other.refuse(py)),
+        }
+    }
+
+    /// Puts another handle in place; the old one is dropped by the caller, outside any borrow.
+    fn replace(&self, new: Handle) -> Handle {
+        // SAFETY: under the GIL, and no borrow of the old handle is alive in this thread.
+        unsafe { std::mem::replace(&mut *self.handle.0.get(), new) }
+    }
+}
+
+impl Handle {
+    #[cold]
+    fn refuse(&self, py: Python<'_>) -> PyErr {
+        match self {
+            Handle::New => PyRuntimeError::new_err("Socket.__init__ was not called"),
+            _ => raise(py, &Error::NotSocket),
+        }
     }
 }
 
@@ -57,7 +101,7 @@ impl Socket {
 #[inline]
 fn until_done<T>(
     py: Python<'_>,
-    core: &Core,
+    core: &Arc<Core>,
     interest: Interest,
     flags: i64,
     mut attempt: impl FnMut() -> Result<T, Error>,
@@ -73,10 +117,12 @@ fn until_done<T>(
 #[inline(never)]
 fn wait_for<T>(
     py: Python<'_>,
-    core: &Core,
+    core: &Arc<Core>,
     interest: Interest,
     attempt: &mut dyn FnMut() -> Result<T, Error>,
 ) -> PyResult<T> {
+    // Another thread may close the Python socket while the GIL is released.
+    let core = core.clone();
     let option = if interest == Interest::Send { SNDTIMEO } else { RCVTIMEO };
     let mut deadline = None;
     let mut timed = false;
@@ -268,7 +314,7 @@ unsafe fn raw(
     let run = || {
         // SAFETY: the method descriptor checked that `slf` is a Socket; the class is frozen.
         let socket = unsafe { Bound::from_borrowed_ptr(py, slf).cast_into_unchecked::<Socket>() };
-        let done = body(py, socket.get().core()?);
+        let done = body(py, socket.get().core(py)?);
         release::drain(py);
         done
     };
@@ -313,7 +359,7 @@ unsafe extern "C" fn send(
 #[inline]
 unsafe fn send_one(
     py: Python<'_>,
-    core: &Core,
+    core: &Arc<Core>,
     data: *mut ffi::PyObject,
     flags: i64,
 ) -> PyResult<*mut ffi::PyObject> {
@@ -351,7 +397,7 @@ unsafe extern "C" fn send_multipart(
 }
 
 /// Sends all parts as one message, or none: their types are checked before the first goes anywhere.
-fn send_parts(py: Python<'_>, core: &Core, parts: &Bound<'_, PyAny>, flags: i64) -> PyResult<()> {
+fn send_parts(py: Python<'_>, core: &Arc<Core>, parts: &Bound<'_, PyAny>, flags: i64) -> PyResult<()> {
     let parts: Vec<Bound<'_, PyAny>> = parts.try_iter()?.collect::<PyResult<_>>()?;
     let mut held = Vec::with_capacity(parts.len());
     for (index, part) in parts.iter().enumerate() {
@@ -408,7 +454,7 @@ unsafe extern "C" fn recv(
 #[inline]
 fn recv_one(
     py: Python<'_>,
-    core: &Core,
+    core: &Arc<Core>,
     flags: i64,
     become_: Become,
 ) -> PyResult<(*mut ffi::PyObject, bool)> {
@@ -438,7 +484,7 @@ unsafe extern "C" fn recv_multipart(
 }
 
 /// All frames of one message. The rest of a message is always there once its first frame is.
-fn recv_all(py: Python<'_>, core: &Core, flags: i64, become_: Become) -> PyResult<*mut ffi::PyObject> {
+fn recv_all(py: Python<'_>, core: &Arc<Core>, flags: i64, become_: Become) -> PyResult<*mut ffi::PyObject> {
     let frames = PyList::empty(py);
     loop {
         let (made, more) = recv_one(py, core, flags, become_)?;
@@ -513,28 +559,29 @@ impl Socket {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Socket {
-        Socket { core: OnceLock::new() }
+        Socket { handle: GilCell(UnsafeCell::new(Handle::New)) }
     }
 
     fn _open(&self, py: Python<'_>, context: &Context, kind: i32) -> PyResult<()> {
         let core = context.core()?.socket(kind).map_err(|error| raise(py, &error))?;
-        let _ = self.core.set(core);
+        drop(self.replace(Handle::Open(core)));
         Ok(())
     }
 
     /// Uses the same native socket as `other`.
-    fn _share(&self, other: &Socket) -> PyResult<()> {
-        let _ = self.core.set(other.core()?.clone());
+    fn _share(&self, py: Python<'_>, other: &Socket) -> PyResult<()> {
+        let core = other.core(py)?.clone();
+        drop(self.replace(Handle::Open(core)));
         Ok(())
     }
 
-    fn _identity(&self) -> PyResult<usize> {
-        Ok(Arc::as_ptr(self.core()?) as usize)
+    fn _identity(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(Arc::as_ptr(self.core(py)?) as usize)
     }
 
     /// Serves a listening UNIX socket; takes the fd over.
     fn _listen(&self, py: Python<'_>, fd: i32) -> PyResult<u64> {
-        let core = self.core()?;
+        let core = self.core(py)?;
         // SAFETY: the caller detached the fd from its Python socket and gives it away.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         core.context.listen(core, fd).map_err(|error| raise(py, &error))
@@ -550,18 +597,18 @@ impl Socket {
     }
 
     fn _bind_inproc(&self, py: Python<'_>, name: &str) -> PyResult<u64> {
-        let core = self.core()?;
+        let core = self.core(py)?;
         core.context.bind_inproc(core, name).map_err(|error| raise(py, &error))
     }
 
     fn _connect_inproc(&self, py: Python<'_>, name: &str) -> PyResult<u64> {
-        let core = self.core()?;
+        let core = self.core(py)?;
         core.context.connect_inproc(core, name).map_err(|error| raise(py, &error))
     }
 
     /// Ends one endpoint; a listening fd is closed on return.
     fn _stop(&self, py: Python<'_>, endpoint: u64, pipes: bool) -> PyResult<()> {
-        let core = self.core()?;
+        let core = &self.core(py)?.clone();
         let stopped = py.detach(|| {
             core.context.stop_endpoint(core, endpoint)?;
             if pipes {
@@ -573,52 +620,64 @@ impl Socket {
     }
 
     fn _close(&self, py: Python<'_>) {
-        if let Some(core) = self.core.get() {
-            py.detach(|| core.context.close(core));
-            release::drain(py);
-        }
+        let Handle::Open(core) = self.handle() else { return };
+        let core = core.clone();
+        py.detach(|| core.context.close(&core));
+        let counters = core.stats().rows();
+        let old = self.replace(Handle::Closed(counters));
+        py.detach(|| drop((old, core)));
+        release::drain(py);
     }
 
     #[getter]
     fn _closed(&self) -> bool {
-        self.core.get().is_none_or(|core| core.is_closed())
+        match self.handle() {
+            Handle::Open(core) => core.is_closed(),
+            _ => true,
+        }
     }
 
     fn _check_process(&self, py: Python<'_>) -> PyResult<()> {
-        self.core()?.check_process().map_err(|error| raise(py, &error))
+        self.core(py)?.check_process().map_err(|error| raise(py, &error))
     }
 
     fn _set_int(&self, py: Python<'_>, number: i32, value: i64) -> PyResult<()> {
-        self.core()?.set_option(number, value).map_err(|error| raise(py, &error))
+        self.core(py)?.set_option(number, value).map_err(|error| raise(py, &error))
     }
 
     fn _get_int(&self, py: Python<'_>, number: i32) -> PyResult<i64> {
-        self.core()?.option(number).map_err(|error| raise(py, &error))
+        self.core(py)?.option(number).map_err(|error| raise(py, &error))
     }
 
     fn _set_routing_id(&self, py: Python<'_>, id: Vec<u8>) -> PyResult<()> {
-        self.core()?.set_routing_id(&id).map_err(|error| raise(py, &error))
+        self.core(py)?.set_routing_id(&id).map_err(|error| raise(py, &error))
+    }
+
+    fn _set_connect_routing_id(&self, py: Python<'_>, id: Vec<u8>) -> PyResult<()> {
+        let mut state = self.core(py)?.enter().map_err(|error| raise(py, &error))?;
+        state.core.options.connect_routing_id = id;
+        Ok(())
     }
 
     fn _routing_id(&self, py: Python<'_>) -> PyResult<Vec<u8>> {
-        let core = self.core()?;
+        let core = self.core(py)?;
         drop(core.enter().map_err(|error| raise(py, &error))?);
         Ok(core.routing_id())
     }
 
     fn _rcvmore(&self, py: Python<'_>) -> PyResult<bool> {
-        Ok(self.core()?.enter().map_err(|error| raise(py, &error))?.rcvmore)
+        Ok(self.core(py)?.enter().map_err(|error| raise(py, &error))?.rcvmore)
     }
 
     /// POLLIN and POLLOUT now, as a mask.
     fn _events(&self, py: Python<'_>) -> PyResult<i64> {
-        let (receive, send) = self.core()?.events().map_err(|error| raise(py, &error))?;
+        let (receive, send) = self.core(py)?.events().map_err(|error| raise(py, &error))?;
         Ok(if receive { POLLIN } else { 0 } | if send { POLLOUT } else { 0 })
     }
 
     /// Waits until one of the events in `mask` holds; what holds then.
     fn _poll(&self, py: Python<'_>, mask: i64, timeout_ms: i64) -> PyResult<i64> {
-        let core = self.core()?;
+        let core = self.core(py)?.clone();
         let deadline = Options::timeout(timeout_ms).map(|timeout| Instant::now() + timeout);
         let interest = Interest::Events { receive: mask & POLLIN != 0, send: mask & POLLOUT != 0 };
         loop {
@@ -635,22 +694,22 @@ impl Socket {
 
     /// An fd that becomes readable when something changed.
     fn _fd(&self, py: Python<'_>) -> PyResult<c_int> {
-        let core = self.core()?;
-        drop(core.enter().map_err(|error| raise(py, &error))?);
-        let fd = core.signaler.poll_fd();
-        let system = |errno: i32| raise(py, &Error::System { call: "epoll_create1", errno });
-        Ok(fd.map_err(|errno| system(errno.raw_os_error()))?.as_raw_fd())
+        let fd = self.core(py)?.use_fd().map_err(|error| raise(py, &error))?;
+        Ok(fd.as_raw_fd())
     }
 
     /// Name and value of every counter of this socket.
-    fn _stats(&self) -> PyResult<Vec<(String, u64)>> {
-        Ok(self.core()?.stats().rows())
+    fn _stats(&self, py: Python<'_>) -> PyResult<Vec<(String, u64)>> {
+        match self.handle() {
+            Handle::Closed(counters) => Ok(counters.clone()),
+            _ => Ok(self.core(py)?.stats().rows()),
+        }
     }
 
     /// (endpoint, transport, pid, uid, depth, routing id) of every pipe.
     #[allow(clippy::type_complexity)]
     fn _peers(&self, py: Python<'_>) -> PyResult<Vec<(u64, &'static str, i32, u32, u64, Vec<u8>)>> {
-        let rows = self.core()?.peers().map_err(|error| raise(py, &error))?;
+        let rows = self.core(py)?.peers().map_err(|error| raise(py, &error))?;
         let tuple = |row: shmzmq_core::socket::life::PeerRow| {
             (row.endpoint, row.transport, row.pid, row.uid, row.depth, row.routing_id)
         };
@@ -660,7 +719,7 @@ impl Socket {
 
 impl Socket {
     fn connect(&self, py: Python<'_>, address: Address) -> PyResult<u64> {
-        let core = self.core()?;
+        let core = self.core(py)?;
         core.context.connect(core, address).map_err(|error| raise(py, &error))
     }
 }

@@ -27,13 +27,13 @@ pub struct Global<T> {
     at: AtomicPtr<Mutex<T>>,
 }
 
-impl<T: Default + 'static> Default for Global<T> {
+impl<T: Default + Send + 'static> Default for Global<T> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<T: Default + 'static> Global<T> {
+impl<T: Default + Send + 'static> Global<T> {
     pub const fn new() -> Self {
         Global { at: AtomicPtr::new(std::ptr::null_mut()) }
     }

@@ -1,6 +1,6 @@
 //! Ready words: two publishers, one sleeper.
 #![cfg(loom)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::arc_with_non_send_sync)]
 
 #[path = "support/loom_memory.rs"]
 mod memory;

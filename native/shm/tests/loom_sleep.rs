@@ -161,30 +161,45 @@ fn a_sleeping_reader_hears_that_its_writer_closed() {
     });
 }
 
-/// The reader leaves while the writer is on its way to sleep for credit and space, or sleeps.
+/// The reader takes `taken` of two messages and leaves while the writer of a third is on its way to
+/// sleep for credit and space, or sleeps.
+fn reader_closes(taken: u64) {
+    let (mut tx, mut rx) = pair::<false>(SMALLEST, 2, 0);
+    for value in 1..=2 {
+        write(&mut tx, value).unwrap();
+    }
+    let socket = Socket::<false>::new();
+    let own = socket.clone();
+    let writer = thread::spawn(move || {
+        let sent = send(&mut tx, 3, &own, None);
+        (sent, tx)
+    });
+    for value in 1..=taken {
+        let Got::Message(found, asked) = read(&mut rx).unwrap() else { panic!("it was written") };
+        assert_eq!(found, value);
+        socket.mark_if(asked, 0);
+    }
+    let asked = rx.close();
+    socket.mark_if(asked, 0);
+    let (sent, mut tx) = writer.join().unwrap();
+    // message 3, if it was accepted, and what was not taken were handed to nobody.
+    let mut left = Vec::new();
+    tx.undelivered(|message| left.push(u64::from(message[0][0])));
+    let last = if sent { 3 } else { 2 };
+    assert_eq!(left, (taken + 1..=last).collect::<Vec<_>>());
+    assert!(!sent || taken > 0, "there was neither room nor credit");
+}
+
+/// Nothing but the reader's close can wake this writer.
 #[test]
 fn a_waiting_writer_hears_that_its_reader_closed() {
-    explore("reader closes, writer waits", None, || {
-        let (mut tx, mut rx) = pair::<false>(SMALLEST, 2, 0);
-        for value in 1..=2 {
-            write(&mut tx, value).unwrap();
-        }
-        let socket = Socket::<false>::new();
-        let own = socket.clone();
-        let writer = thread::spawn(move || {
-            let sent = send(&mut tx, 3, &own, None);
-            (sent, tx)
-        });
-        let Got::Message(1, asked) = read(&mut rx).unwrap() else { panic!("it was written") };
-        socket.mark_if(asked, 0);
-        let asked = rx.close();
-        socket.mark_if(asked, 0);
-        let (sent, mut tx) = writer.join().unwrap();
-        // message 3, if it was accepted, and message 2 were handed to nobody.
-        let mut left = Vec::new();
-        tx.undelivered(|message| left.push(message[0][0]));
-        assert_eq!(left, if sent { vec![2, 3] } else { vec![2] });
-    });
+    explore("reader closes, writer waits", None, || reader_closes(0));
+}
+
+/// The read that makes room and the close race with the writer's arm.
+#[test]
+fn a_waiting_writer_hears_of_room_or_of_a_reader_that_closed_after_making_it() {
+    explore("reader reads and closes, writer waits", None, || reader_closes(1));
 }
 
 fn jump(announce_first: bool) {

@@ -202,6 +202,16 @@ impl LocalIn {
         empty
     }
 
+    /// Takes nothing more; what is there can still be read.
+    pub fn part(&mut self) {
+        let mut queue = self.shared.queue.lock();
+        queue.reader_closed = true;
+        queue.writer_closed = true;
+        let writer = queue.writer.clone();
+        drop(queue);
+        mark(writer);
+    }
+
     pub fn close(&mut self) {
         let mut queue = self.shared.queue.lock();
         queue.reader_closed = true;

@@ -96,6 +96,10 @@ pub struct Pipe {
     /// The socket's type reads from it by fair queueing, writes to it by load balancing.
     pub receives: bool,
     pub sends: bool,
+    /// `disconnect`, or the end of an endpoint: what is queued still goes, then the pipe ends.
+    pub retiring: bool,
+    /// The routing id was given by CONNECT_ROUTING_ID, whatever the peer says.
+    pub named: bool,
     /// No connection will come any more: the pipe ends when it is drained.
     pub ending: bool,
     /// Read attempts in a row that found nothing.
@@ -119,6 +123,8 @@ impl Pipe {
             ending: false,
             receives: false,
             sends: false,
+            retiring: false,
+            named: false,
             idle: 0,
         }
     }
@@ -258,6 +264,23 @@ impl Pipe {
             (Out::Local(_), _) | (_, Some(In::Local(_))) => "inproc",
             (Out::Queue(_), None) => "waiting",
             (Out::None, None) => "gone",
+        }
+    }
+
+    /// Ends both directions, but what has arrived can still be read.
+    pub fn part(&mut self, stats: &mut Stats) {
+        match &mut self.out {
+            Out::Ring(ring) => ring.close(stats),
+            Out::Local(local) => local.close(),
+            _ => {}
+        }
+        self.out = Out::None;
+        self.ending = true;
+        for input in self.inputs() {
+            match input {
+                In::Ring(ring) => ring.dead = true,
+                In::Local(local) => local.part(),
+            }
         }
     }
 

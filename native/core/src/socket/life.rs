@@ -30,9 +30,19 @@ const FLUSH_ROUND_BYTES: u64 = 256 * 1024;
 /// A new connection as a session hands it over.
 pub struct Connection {
     pub input: RingIn,
+    pub output: Box<RingOut>,
     pub peer: Peer,
     pub routing_id: Vec<u8>,
     pub session: SessionHandle,
+}
+
+/// What is left to do after a connection came up.
+pub enum Attach {
+    /// The type takes no further peer.
+    Refused,
+    Done,
+    /// Messages are queued: move them into this ring, then hand it over.
+    Flush(Box<RingOut>),
 }
 
 /// What is left to do after a round of a flush.
@@ -65,7 +75,11 @@ impl Socket {
         if state.core.options.immediate != 0 {
             return Ok(None);
         }
-        let slot = state.core.add_pipe(endpoint, true).slot;
+        let name = std::mem::take(&mut state.core.options.connect_routing_id);
+        let pipe = state.core.add_pipe(endpoint, true);
+        pipe.named = !name.is_empty();
+        pipe.routing_id = name;
+        let slot = pipe.slot;
         let State { core, pattern, .. } = &mut *state;
         pattern.connecting(core, slot);
         drop(state);
@@ -84,13 +98,21 @@ impl Socket {
         self.state().core.remove_pipe(slot);
     }
 
-    /// A connection is up: its input is read from now on. False: the type refuses the peer.
-    pub fn attach(&self, slot: usize, connection: Connection) -> bool {
+    /// A connection is up: it is read, and if nothing is queued written, from now on.
+    pub fn attach(&self, slot: usize, connection: Connection) -> Attach {
         let mut state = self.state();
         let State { core, pattern, status, .. } = &mut *state;
-        let Some(pipe) = core.pipe(slot) else { return false };
+        let Some(pipe) = core.pipe(slot) else { return Attach::Refused };
+        let mut queued = None;
+        // A reply may follow the first message at once: both directions come up together.
+        match &pipe.out {
+            Out::Queue(_) => queued = Some(connection.output),
+            _ => pipe.out = Out::Ring(connection.output),
+        }
         pipe.peer = Some(connection.peer);
-        pipe.routing_id = connection.routing_id;
+        if !pipe.named {
+            pipe.routing_id = connection.routing_id;
+        }
         pipe.session = Some(connection.session);
         if *status != Status::Closed {
             pipe.push_in(In::Ring(Box::new(connection.input)));
@@ -102,7 +124,11 @@ impl Socket {
         }
         drop(state);
         self.mark_control();
-        taken
+        match (taken, queued) {
+            (false, _) => Attach::Refused,
+            (true, None) => Attach::Done,
+            (true, Some(ring)) => Attach::Flush(ring),
+        }
     }
 
     /// Moves queued messages into the ring; the round that finds none hands the ring over.
@@ -132,7 +158,7 @@ impl Socket {
                 return if stuck { Flush::Stuck(ring) } else { Flush::More(ring) };
             }
         }
-        if *status == Status::Closed {
+        if *status == Status::Closed || pipe.retiring {
             ring.close(stats);
             pipe.out = Out::None;
             return Flush::Finished;
@@ -198,6 +224,39 @@ impl Socket {
         self.signaler.mark(slot);
         self.mark_control();
         waits
+    }
+
+    /// We leave the peer: what is in the rings can still be read on both sides.
+    pub fn part(&self, slot: usize) {
+        let mut state = self.state();
+        let State { core, pattern, .. } = &mut *state;
+        core.deactivate_out(slot);
+        let Core { pipes, stats, .. } = core;
+        let Some(Some(pipe)) = pipes.get_mut(slot) else { return };
+        if pipe.session.take().is_some() {
+            stats.disconnected += 1;
+        }
+        pipe.part(stats);
+        let drained = !pipe.receives || pipe.look() == crate::pipe::ring::State::Ended;
+        pattern.lost(core, slot);
+        if drained {
+            core.deactivate_in(slot);
+            core.ended.push(slot);
+        }
+        state.settle();
+        drop(state);
+        self.signaler.mark(slot);
+        self.mark_control();
+    }
+
+    /// `disconnect` from an endpoint that is not there: takes no new messages, keeps the queued ones.
+    pub fn retire(&self, slot: usize) {
+        let mut state = self.state();
+        state.core.deactivate_out(slot);
+        if let Some(pipe) = state.core.pipe(slot) {
+            pipe.retiring = true;
+            pipe.sends = false;
+        }
     }
 
     /// The next ring of the peer's direction is here.

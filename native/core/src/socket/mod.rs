@@ -89,6 +89,8 @@ pub struct State {
     /// RCVMORE: the last received frame was not the last of its message.
     pub rcvmore: bool,
     policy: SpinPolicy,
+    /// Somebody polls the FD: between calls the socket is kept armed, so that every change rings.
+    fd_used: bool,
 }
 
 pub struct Socket {
@@ -141,6 +143,7 @@ impl Socket {
             pending: Vec::new(),
             rcvmore: false,
             policy: SpinPolicy::default(),
+            fd_used: false,
         };
         Ok(Socket {
             id,
@@ -186,7 +189,11 @@ impl Socket {
     #[inline]
     pub fn try_send(&self, frames: &dyn Frames, patient: bool) -> Result<()> {
         let mut state = self.enter()?;
-        state.send(frames, patient)
+        let sent = state.send(frames, patient);
+        if state.fd_used {
+            state.arm_fd(true);
+        }
+        sent
     }
 
     /// Keeps a part whose message is not complete; `try_send` sends them together.
@@ -207,13 +214,30 @@ impl Socket {
     #[inline]
     pub fn try_recv(&self, sink: &mut dyn Sink) -> Result<bool> {
         let mut state = self.enter()?;
-        state.recv(sink)
+        let received = state.recv(sink);
+        if state.fd_used {
+            state.arm_fd(true);
+        }
+        received
     }
 
-    /// POLLIN and POLLOUT now.
+    /// The fd that becomes readable with each change; from now on the socket is kept armed.
+    pub fn use_fd(&self) -> Result<rustix::fd::BorrowedFd<'_>> {
+        let fd = self.signaler.poll_fd();
+        let mut state = self.enter()?;
+        state.fd_used = true;
+        state.arm_fd(true);
+        fd.map_err(|errno| Error::System { call: "epoll_create1", errno: errno.raw_os_error() })
+    }
+
+    /// POLLIN and POLLOUT now. Reading them makes the FD quiet until the next change.
     pub fn events(&self) -> Result<(bool, bool)> {
         let mut state = self.enter()?;
         let state = &mut *state;
+        if state.fd_used {
+            let _ = self.signaler.wait(Some(Instant::now()));
+            state.arm_fd(false);
+        }
         let receive = state.pattern.can_recv(&mut state.core);
         let send = state.pattern.can_send(&mut state.core);
         state.settle();
@@ -433,6 +457,25 @@ impl State {
         while let Some(slot) = self.core.ended.pop() {
             self.pattern.detach(&mut self.core, slot);
             self.core.remove_pipe(slot);
+        }
+    }
+
+    /// Leaves the socket so that the next change rings the doorbell. `ring`: it rings at once if there
+    /// is something to receive already, so that a program that forgets EVENTS does not hang.
+    #[cold]
+    fn arm_fd(&mut self, ring: bool) {
+        let signaler = self.core.signaler.clone();
+        loop {
+            if self.pattern.can_recv(&mut self.core) {
+                if ring {
+                    signaler.ring();
+                }
+                return;
+            }
+            if self.core.sleep_inbox() && ready::arm(&signaler.page) {
+                return;
+            }
+            self.apply_marks();
         }
     }
 

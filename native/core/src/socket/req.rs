@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::message::{Collect, Frames, Outgoing, Payload, Sink};
 use crate::socket::core::Core;
 use crate::socket::pattern::{Pattern, admit_balanced, enlist};
+use crate::socket::probe;
 
 #[derive(Default)]
 pub struct Req {
@@ -42,10 +43,14 @@ impl Req {
 
 impl Pattern for Req {
     fn connecting(&mut self, core: &mut Core, slot: usize) {
+        probe::send(core, slot);
         enlist(core, slot, true, true);
     }
 
     fn attach(&mut self, core: &mut Core, slot: usize) -> bool {
+        if core.pipe(slot).is_some_and(|pipe| !pipe.connecter) {
+            probe::send(core, slot);
+        }
         enlist(core, slot, true, true);
         true
     }

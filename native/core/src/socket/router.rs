@@ -50,6 +50,12 @@ impl Router {
 impl Pattern for Router {
     fn connecting(&mut self, core: &mut Core, slot: usize) {
         probe::send(core, slot);
+        // CONNECT_ROUTING_ID names a peer before it is there.
+        if let Some(pipe) = core.pipe(slot)
+            && pipe.named
+        {
+            self.routes.insert(pipe.routing_id.clone(), slot);
+        }
     }
 
     fn attach(&mut self, core: &mut Core, slot: usize) -> bool {
@@ -76,7 +82,10 @@ impl Pattern for Router {
     }
 
     fn lost(&mut self, core: &mut Core, slot: usize) {
-        self.forget(core, slot);
+        // A name that was given stays a route: its pipe queues until the peer is back.
+        if core.pipe(slot).is_none_or(|pipe| !pipe.named || pipe.ending) {
+            self.forget(core, slot);
+        }
     }
 
     fn detach(&mut self, core: &mut Core, slot: usize) {
@@ -93,6 +102,11 @@ impl Pattern for Router {
 
     fn send(&mut self, core: &mut Core, frames: &dyn Frames, _patient: bool) -> Result<()> {
         let parts = frames.parts();
+        if parts.len() == 1 {
+            // A routing id without a message: libzmq drops it in silence.
+            core.stats.discard(Discard::Malformed, 1);
+            return Ok(());
+        }
         let mandatory = core.options.router_mandatory != 0;
         // SAFETY: the caller keeps the parts readable during the call.
         let id = unsafe { std::slice::from_raw_parts(parts[0].at, parts[0].len) };
@@ -103,11 +117,6 @@ impl Pattern for Router {
             core.stats.discard(Discard::Unroutable, 1);
             return Ok(());
         };
-        if parts.len() == 1 {
-            // A routing id without a message: libzmq drops it in silence.
-            core.stats.discard(Discard::Malformed, 1);
-            return Ok(());
-        }
         let message = Outgoing { envelope: &[], frames, skip: 1 };
         loop {
             match core.write_to(slot, message, false) {
@@ -139,9 +148,13 @@ impl Pattern for Router {
         Ok(())
     }
 
-    fn can_send(&mut self, _core: &mut Core) -> bool {
-        // libzmq: a ROUTER is always writable; what has no route is dropped or refused by the send.
-        true
+    fn can_send(&mut self, core: &mut Core) -> bool {
+        // libzmq: what has no route is dropped, so a ROUTER is always writable; a mandatory one is
+        // when some peer takes a message.
+        let sndhwm = core.options.sndhwm;
+        let mut slots = self.routes.values();
+        core.options.router_mandatory == 0
+            || slots.any(|slot| core.pipe(*slot).is_some_and(|pipe| pipe.writable(sndhwm)))
     }
 
     fn can_recv(&mut self, core: &mut Core) -> bool {
