@@ -69,6 +69,7 @@ class Context(NativeContext):
     _closed: bool = True
     _shadow: bool = False
     _warns: bool = False
+    _abandoned: bool = False
 
     def __init__(self, io_threads: int | Context = 1, shadow: Any = None) -> None:
         """Make a context, or with `shadow` (or a Context in place of the number) another handle on one."""
@@ -178,7 +179,10 @@ class Context(NativeContext):
             self._closed = True
             return
         self._terminate()
+        # Whoever interrupts this wait does not want it begun again by the destructor or at exit.
+        self._abandoned = True
         waited = self._wait_empty(None if timeout is None else int(timeout * 1000))
+        self._abandoned = False
         if not waited:
             raise ZMQError(EAGAIN, f"term: after {timeout:g} s still there: {'; '.join(self._blockers())}")
         self._finish()
@@ -263,7 +267,7 @@ class Context(NativeContext):
         return f"<shmzmq.Context({state}) at {id(self):#x}>"
 
     def __del__(self) -> None:
-        if self._closed or self._shadow or _exiting or self._pid != os.getpid():
+        if self._closed or self._shadow or self._abandoned or _exiting or self._pid != os.getpid():
             return
         warnings.warn(f"unclosed context {self!r}", ResourceWarning, stacklevel=2, source=self)
         self.term()

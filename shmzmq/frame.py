@@ -102,7 +102,10 @@ class Frame(NativeFrame):
         return frame
 
     @staticmethod
-    def _done() -> MessageTracker:
+    def _done(sent: Any) -> MessageTracker:
+        """What `send(sent, copy=False, track=True)` returns: by then the bytes are in a ring or a queue."""
+        if isinstance(sent, Frame) and sent.tracker is None:
+            raise ValueError("Not a tracked message")
         return _DONE
 
     @property

@@ -439,9 +439,9 @@ class Socket(NativeSocket):
         Shape    timeout: milliseconds; None or negative waits for ever.
         Returns  the mask of the events that hold; 0 when the time was over.
         """
-        if self.closed:
+        if self._closed and self._pid == os.getpid():
             raise error_for(ENOTSUP)
-        self._check_open()
+        self._check_process()
         limit = -1 if timeout is None or timeout < 0 else int(timeout)
         return self._poll(int(flags), limit)
 
@@ -476,7 +476,9 @@ class Socket(NativeSocket):
         with memoryview(buffer).cast("B") as view:
             if view.readonly:
                 raise BufferError("recv_into: buffer is read-only")
-            room = min(view.nbytes, nbytes) if nbytes else view.nbytes
+            if not 0 <= nbytes <= view.nbytes:
+                raise ValueError(f"nbytes={nbytes} is not in 0 to {view.nbytes}, the bytes of the buffer")
+            room = nbytes or view.nbytes
             data: bytes = self.recv(flags)
             size = min(room, len(data))
             view[:size] = data[:size]

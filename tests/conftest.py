@@ -45,6 +45,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "shmzmq_only(why): shmzmq differs from pyzmq on purpose; deselected with --backend pyzmq"
     )
+    config.addinivalue_line(
+        "markers", "pyzmq_only(why): the oracle's behaviour that shmzmq does not have; deselected for shmzmq"
+    )
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -52,12 +55,11 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--backend") == "shmzmq":
-        return
-    ours = [item for item in items if item.get_closest_marker("shmzmq_only")]
-    if ours:
-        config.hook.pytest_deselected(items=ours)
-        items[:] = [item for item in items if item not in set(ours)]
+    foreign = "pyzmq_only" if config.getoption("--backend") == "shmzmq" else "shmzmq_only"
+    theirs = [item for item in items if item.get_closest_marker(foreign)]
+    if theirs:
+        config.hook.pytest_deselected(items=theirs)
+        items[:] = [item for item in items if item not in set(theirs)]
 
 
 # --- the backend -------------------------------------------------------------------------------------------

@@ -93,7 +93,9 @@ struct InprocName {
 
 /// A connecter that came before its binder.
 struct Waiting {
-    socket: Arc<Socket>,
+    routing_id: Vec<u8>,
+    /// None once it is closed: then only what it had sent is still to be delivered.
+    socket: Option<Arc<Socket>>,
     endpoint: u64,
     /// The binder's ends; the connecter has its own already, unless it is a ROUTER, which cannot
     /// name a peer before it has one.
@@ -203,11 +205,12 @@ impl Context {
         for one in waiting {
             if let Some(ours) = one.ours {
                 // Its socket may have been closed meanwhile; then nobody is connected.
-                if one.socket.join_local(one.endpoint, ours, socket.routing_id()).is_err() {
+                let joined = one.socket.map(|of| of.join_local(one.endpoint, ours, socket.routing_id()));
+                if joined.is_none_or(|joined| joined.is_err()) {
                     continue;
                 }
             }
-            socket.join_local(endpoint, one.theirs, one.socket.routing_id())?;
+            socket.join_local(endpoint, one.theirs, one.routing_id)?;
         }
         Ok(endpoint)
     }
@@ -220,17 +223,23 @@ impl Context {
         let entry = names.entry(name.to_owned()).or_default();
         if let Some((binder, bound)) = entry.binder.clone() {
             drop(names);
-            socket.join_local(endpoint, ours, binder.routing_id())?;
+            let given = std::mem::take(&mut socket.enter()?.core.options.connect_routing_id);
+            let name = if given.is_empty() { binder.routing_id() } else { given };
+            socket.join_local(endpoint, ours, name)?;
             binder.join_local(bound, theirs, socket.routing_id())?;
             return Ok(endpoint);
         }
-        let ours = if socket.kind == SocketType::Router {
+        // A name given by CONNECT_ROUTING_ID is a route before there is a peer.
+        let name = std::mem::take(&mut socket.enter()?.core.options.connect_routing_id);
+        let ours = if socket.kind == SocketType::Router && name.is_empty() {
             Some(ours)
         } else {
-            socket.join_local(endpoint, ours, Vec::new())?;
+            socket.join_local(endpoint, ours, name)?;
             None
         };
-        entry.waiting.push(Waiting { socket: socket.clone(), endpoint, theirs, ours });
+        let routing_id = socket.routing_id();
+        let socket = Some(socket.clone());
+        entry.waiting.push(Waiting { routing_id, socket, endpoint, theirs, ours });
         Ok(endpoint)
     }
 
@@ -263,7 +272,10 @@ impl Context {
             if name.binder.as_ref().is_some_and(|(binder, endpoint)| ends(binder, *endpoint)) {
                 name.binder = None;
             }
-            name.waiting.retain(|one| !(one.ours.is_some() && ends(&one.socket, one.endpoint)));
+            name.waiting.retain_mut(|one| {
+                let ended = one.socket.take_if(|socket| ends(socket, one.endpoint)).is_some();
+                !ended || one.theirs.1.has_messages()
+            });
             name.binder.is_some() || !name.waiting.is_empty()
         });
     }

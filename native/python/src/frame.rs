@@ -20,10 +20,15 @@ pub fn received(py: Python<'_>, memory: Bound<'_, PyAny>, more: bool) -> PyResul
     Ok(class.bind(py).call_method1("_received", (memory, more))?.unbind())
 }
 
-/// A tracker that is done, as a new reference: the class's `_done()`.
-pub fn done_tracker(py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
+/// The tracker of what was sent, as a new reference: the class's `_done(sent)`.
+///
+/// # Safety
+/// `sent` is a live object and the GIL is held.
+pub unsafe fn done_tracker(py: Python<'_>, sent: *mut ffi::PyObject) -> PyResult<*mut ffi::PyObject> {
     let class = CLASS.get(py).ok_or_else(|| PyBufferError::new_err("no Frame class was set"))?;
-    Ok(class.bind(py).call_method0("_done")?.into_ptr())
+    // SAFETY: the caller's word.
+    let sent = unsafe { Bound::from_borrowed_ptr(py, sent) };
+    Ok(class.bind(py).call_method1("_done", (sent,))?.into_ptr())
 }
 
 /// Shows the memory of another object through the buffer protocol.

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyIndexError, PyRuntimeError, PyTypeError};
@@ -53,12 +53,15 @@ unsafe impl Send for GilCell {}
 
 #[pyclass(subclass, frozen, module = "shmzmq._native")]
 pub struct Socket {
-    handle: GilCell,
+    /// Shared by all Python objects that stand for one native socket.
+    cell: Arc<GilCell>,
+    /// Set by `_share`: the cell of the socket that this one shadows.
+    other: OnceLock<Arc<GilCell>>,
 }
 
-impl Drop for Socket {
+impl Drop for GilCell {
     fn drop(&mut self) {
-        if let Handle::Open(core) = self.handle.0.get_mut() {
+        if let Handle::Open(core) = self.0.get_mut() {
             core.context.close(core);
         }
     }
@@ -66,10 +69,15 @@ impl Drop for Socket {
 
 impl Socket {
     #[inline(always)]
+    fn cell(&self) -> &Arc<GilCell> {
+        self.other.get().unwrap_or(&self.cell)
+    }
+
+    #[inline(always)]
     fn handle(&self) -> &Handle {
         // SAFETY: under the GIL nobody replaces it while this borrow is used; whoever releases the GIL
         // holds a clone of the Arc instead.
-        unsafe { &*self.handle.0.get() }
+        unsafe { &*self.cell().0.get() }
     }
 
     #[inline(always)]
@@ -83,7 +91,7 @@ impl Socket {
     /// Puts another handle in place; the old one is dropped by the caller, outside any borrow.
     fn replace(&self, new: Handle) -> Handle {
         // SAFETY: under the GIL, and no borrow of the old handle is alive in this thread.
-        unsafe { std::mem::replace(&mut *self.handle.0.get(), new) }
+        unsafe { std::mem::replace(&mut *self.cell().0.get(), new) }
     }
 }
 
@@ -346,12 +354,11 @@ unsafe extern "C" fn send(
             let given = Arguments::parse(py, "send", names, args, count, keywords)?;
             given.refuse_drafts(py)?;
             let data = given.required(0, "send", "data")?;
-            let sent = send_one(py, core, data, given.int(py, 1)?)?;
-            if given.truth(py, 2, true)? || !given.truth(py, 3, false)? {
-                return Ok(sent);
-            }
+            let tracked = !given.truth(py, 2, true)? && given.truth(py, 3, false)?;
+            let tracker = if tracked { frame::done_tracker(py, data)? } else { none() };
+            send_one(py, core, data, given.int(py, 1)?)?;
             // By now the bytes are in a ring or a queue: the caller may change its buffer.
-            frame::done_tracker(py)
+            Ok(tracker)
         })
     }
 }
@@ -391,7 +398,7 @@ unsafe extern "C" fn send_multipart(
             if given.truth(py, 2, true)? || !given.truth(py, 3, false)? {
                 return Ok(none());
             }
-            frame::done_tracker(py)
+            frame::done_tracker(py, parts.as_ptr())
         })
     }
 }
@@ -559,7 +566,7 @@ impl Socket {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Socket {
-        Socket { handle: GilCell(UnsafeCell::new(Handle::New)) }
+        Socket { cell: Arc::new(GilCell(UnsafeCell::new(Handle::New))), other: OnceLock::new() }
     }
 
     fn _open(&self, py: Python<'_>, context: &Context, kind: i32) -> PyResult<()> {
@@ -570,8 +577,8 @@ impl Socket {
 
     /// Uses the same native socket as `other`.
     fn _share(&self, py: Python<'_>, other: &Socket) -> PyResult<()> {
-        let core = other.core(py)?.clone();
-        drop(self.replace(Handle::Open(core)));
+        other.core(py)?;
+        let _ = self.other.set(other.cell().clone());
         Ok(())
     }
 

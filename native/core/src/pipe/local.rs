@@ -117,6 +117,7 @@ impl LocalOut {
     pub fn close(&mut self) {
         let mut queue = self.shared.queue.lock();
         queue.writer_closed = true;
+        queue.writer = None;
         let reader = queue.reader.clone();
         drop(queue);
         self.shared.filled.store(true, Ordering::Relaxed);
@@ -144,6 +145,10 @@ impl LocalIn {
         let writer = if std::mem::take(&mut queue.writer_waiting) { queue.writer.clone() } else { None };
         drop(queue);
         mark(writer);
+    }
+
+    pub fn has_messages(&self) -> bool {
+        !self.shared.queue.lock().messages.is_empty()
     }
 
     pub fn read(&mut self, sink: &mut dyn Sink) -> Read {
@@ -215,6 +220,7 @@ impl LocalIn {
     pub fn close(&mut self) {
         let mut queue = self.shared.queue.lock();
         queue.reader_closed = true;
+        queue.reader = None;
         let dropped = std::mem::take(&mut queue.messages);
         let writer = queue.writer.clone();
         drop(queue);

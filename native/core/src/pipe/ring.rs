@@ -20,7 +20,7 @@ type MappedRx = Rx<MappedControl, MappedRing>;
 
 /// A grown ring has room for this many of the message that did not fit. Enough blocks in flight keep
 /// both sides copying (docs/design/decisions: 64 KiB by blocks in flight).
-const MESSAGES_PER_RING: u64 = 8;
+const MESSAGES_PER_RING: u64 = 16;
 /// Above this a grown ring has room for few messages only: memory beats concurrency.
 const LARGE_RING_BYTES: u64 = 4 << 20;
 
@@ -94,9 +94,11 @@ impl RingOut {
             Refusal::Poisoned(_) => Write::Gone,
             Refusal::Space { grow } => {
                 let position = self.tx.reader_position();
-                if patient && !grow && position != self.seen {
+                let bytes = self.tx.bytes_for(parts);
+                let roomy = self.tx.capacity() >= (bytes * MESSAGES_PER_RING).min(LARGE_RING_BYTES);
+                if patient && !grow && roomy && position != self.seen {
                     self.seen = position;
-                    self.wanted = self.tx.bytes_for(parts);
+                    self.wanted = bytes;
                     return Write::Soon;
                 }
                 self.grow(parts, patient, stats)
@@ -107,11 +109,8 @@ impl RingOut {
     /// Goes on in a larger ring: announces it, jumps, writes.
     fn grow(&mut self, parts: &[Part], patient: bool, stats: &mut Stats) -> Write {
         let one = MappedTx::capacity_for(parts);
-        let wanted = if one * MESSAGES_PER_RING / 2 <= LARGE_RING_BYTES {
-            one * MESSAGES_PER_RING / 2
-        } else {
-            one * 2
-        };
+        // `one` is at least twice the message, so that it fits wherever it begins.
+        let wanted = (one / 2 * MESSAGES_PER_RING).min(LARGE_RING_BYTES).max(one);
         let bytes = wanted.max(self.tx.capacity() * 2).min(layout::RING_BYTES_MAX as u64);
         let made = MappedRing::create(bytes as usize);
         let number = self.tx.next_ring();

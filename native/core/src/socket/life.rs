@@ -122,6 +122,7 @@ impl Socket {
         if !taken {
             core.remove_pipe(slot);
         }
+        state.settle();
         drop(state);
         self.mark_control();
         match (taken, queued) {
@@ -327,6 +328,7 @@ impl Socket {
                 pipe.close(&mut Stats::default());
             }
         }
+        state.settle();
         drop(state);
         self.mark_control();
         Ok(slot)

@@ -256,18 +256,26 @@ impl Socket {
 
     /// Looks for something to move for at most `budget`.
     fn spin(&self, interest: Interest, budget: Duration) -> bool {
+        let gap = {
+            let mut state = self.state.lock();
+            let State { core, policy, .. } = &mut *state;
+            policy.pace(&core.stats)
+        };
         let end = Instant::now() + budget;
+        let mut looks = 0;
         loop {
-            for _ in 0..16 {
+            for _ in 0..if gap == 0 { 16 } else { 1 } {
+                (0..=gap).for_each(|_| std::hint::spin_loop());
                 if self.moved(interest) {
                     let mut state = self.state.lock();
                     state.policy.won();
                     state.core.stats.spins_won += 1;
                     return true;
                 }
-                std::hint::spin_loop();
             }
-            if Instant::now() >= end {
+            // With a pause, the first look may come late: there are at least three.
+            looks += 1;
+            if Instant::now() >= end && (gap == 0 || looks >= 3) {
                 return false;
             }
         }

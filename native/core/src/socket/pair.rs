@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::message::{Frames, Outgoing, Sink};
+use crate::pipe::ring::State;
 use crate::socket::core::Core;
 use crate::socket::pattern::{Pattern, admit_balanced, enlist};
 
@@ -19,8 +20,12 @@ impl Pattern for Pair {
     }
 
     fn attach(&mut self, core: &mut Core, slot: usize) -> bool {
-        if self.peer.is_some_and(|peer| peer != slot) {
-            return false;
+        if let Some(peer) = self.peer.filter(|peer| *peer != slot) {
+            // One that has left and was read to its end makes room, though nobody looked yet.
+            if core.pipe(peer).is_some_and(|pipe| pipe.look() != State::Ended) {
+                return false;
+            }
+            core.end(peer);
         }
         self.peer = Some(slot);
         enlist(core, slot, true, true);

@@ -2,17 +2,32 @@
 //!
 //! Waking a sleeper costs tens of microseconds across CPUs, so two sides that both sleep never find
 //! each other with a short spin. Spin up to the cap whenever the last publish found the peer awake;
-//! after k failed spins skip 2^k waits. If it found the peer asleep, sleep at once, but let every
-//! 64th wait probe for about twice a wake-up's latency, so that two sides that fell asleep come back.
+//! after k failed spins skip 2^k waits. If it found the peer asleep, sleep at once, but let some waits
+//! probe for about twice a wake-up's latency, so that two sides that fell asleep come back: the first
+//! such wait, and after k vain probes every 2^k-th, at most every 64th.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::stats::Stats;
+
 const SKIPS_MAX: u32 = 64;
 const PROBE_EVERY: u32 = 64;
 const PROBE: Duration = Duration::from_micros(100);
-/// The CPUs are counted again after this many decisions: affinity may change.
+/// Bounds of `pace` in spin-loop hints (some 20 ns each), for small messages and for large ones, and the
+/// bursts it aims between. Found by trying, docs/design/decisions/0004.
+const GAP_MIN: u32 = 4;
+const GAP_MAX: u32 = 64;
+const GAP_MAX_LARGE: u32 = 512;
+const LARGE_MESSAGE: u64 = 16 * 1024;
+const BURST_SMALL: u64 = 16;
+const BURST_SMALL_BYTES: u64 = 256 * 1024;
+const BURST_LARGE: u64 = 64;
+const BURST_LARGE_BYTES: u64 = 768 * 1024;
+/// Waits without a pause after one that gathered nothing.
+const NO_GAP: u32 = 256;
+/// The CPUs are counted again after this many decisions: some may go offline.
 const RECOUNT: u32 = 1024;
 
 #[derive(Debug, Default)]
@@ -21,9 +36,16 @@ pub struct SpinPolicy {
     failed: u32,
     /// Waits still to be skipped.
     skip: u32,
-    /// Waits since the last probe.
-    asleep: u32,
+    /// Probes in a row that found nothing, and waits until the next one.
+    vain_probes: u32,
+    until_probe: u32,
     spun: bool,
+    /// Pause between two looks, doubled while each look finds few messages; see `pace`.
+    gap: u32,
+    /// Waits still to be done without a pause.
+    no_gap: u32,
+    /// Messages and bytes received, messages sent, at the last wait.
+    seen: (u64, u64, u64),
 }
 
 impl SpinPolicy {
@@ -37,11 +59,12 @@ impl SpinPolicy {
             return cap;
         }
         if !peer_awake {
-            self.asleep += 1;
-            if self.asleep < PROBE_EVERY {
+            if self.until_probe > 0 {
+                self.until_probe -= 1;
                 return Duration::ZERO;
             }
-            self.asleep = 0;
+            self.vain_probes = (self.vain_probes + 1).min(PROBE_EVERY.ilog2());
+            self.until_probe = 1 << self.vain_probes;
             return PROBE;
         }
         if self.skip > 0 {
@@ -57,15 +80,46 @@ impl SpinPolicy {
         spin_us > 0 || (spin_us < 0 && peer_awake && self.skip == 0 && !cap().is_zero())
     }
 
+    /// How long to pause between two looks of the coming spin, in spin-loop hints.
+    ///
+    /// A receiver that keeps up with its sender and looks at once meets it at every message: the index
+    /// word's line, and the data's, then cross between the CPUs while both sides work on them. If it
+    /// answers nothing (no send since the last wait), a pause lets a burst gather; the burst's size
+    /// decides the next pause. A pause that gathers nothing was somebody's round trip over another
+    /// socket: then there is none for a while. One that answers looks without a pause.
+    pub fn pace(&mut self, stats: &Stats) -> u32 {
+        let burst = stats.messages_received.wrapping_sub(self.seen.0);
+        let bytes = stats.bytes_received.wrapping_sub(self.seen.1);
+        let answers = stats.messages_sent != self.seen.2;
+        self.seen = (stats.messages_received, stats.bytes_received, stats.messages_sent);
+        let longest = if bytes >= burst * LARGE_MESSAGE { GAP_MAX_LARGE } else { GAP_MAX };
+        if answers || burst == 0 {
+            self.gap = 0;
+        } else if self.no_gap > 0 {
+            self.no_gap -= 1;
+        } else if burst == 1 && self.gap >= longest {
+            self.gap = 0;
+            self.no_gap = NO_GAP;
+        } else if burst < BURST_SMALL && bytes < BURST_SMALL_BYTES {
+            self.gap = (self.gap * 2).clamp(GAP_MIN, longest);
+        } else if burst >= BURST_LARGE || bytes >= BURST_LARGE_BYTES {
+            self.gap /= 2;
+        }
+        self.gap
+    }
+
     /// The spin found something.
     pub fn won(&mut self) {
         self.failed = 0;
         self.skip = 0;
+        self.vain_probes = 0;
+        self.until_probe = 0;
         self.spun = false;
     }
 
     /// The wait goes to sleep.
     pub fn slept(&mut self) {
+        self.gap = 0;
         if std::mem::take(&mut self.spun) {
             self.failed = (self.failed + 1).min(SKIPS_MAX.ilog2());
             self.skip = 1 << self.failed;
@@ -87,11 +141,14 @@ fn cap() -> Duration {
     }
 }
 
-/// The smaller of the affinity mask and the cgroup's CPU quota.
+/// The smaller of the CPUs online and the cgroup's CPU quota. Our own affinity mask does not count: two
+/// processes that are each bound to one CPU of their own gain most from a spin, and if both are bound
+/// to the same one the back-off after failed spins finds out (docs/design/decisions/0004).
 fn effective_cpus() -> usize {
-    let mask = rustix::thread::sched_getaffinity(None).map_or(1, |set| set.count() as usize);
+    // SAFETY: sysconf has no preconditions.
+    let online = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
     static QUOTA: OnceLock<usize> = OnceLock::new();
-    mask.min(*QUOTA.get_or_init(|| quota().unwrap_or(usize::MAX)))
+    usize::try_from(online).unwrap_or(1).min(*QUOTA.get_or_init(|| quota().unwrap_or(usize::MAX)))
 }
 
 /// cgroup v2 `cpu.max`: "quota period" or "max period" (cgroup-v2.rst). Read once: it is a file.
