@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import constants, errors
+from . import constants
 from ._backend import BUILD_PROFILE, LAYOUT_VERSION, __version__
 from .constants import *  # noqa: F403
 from .context import Context
@@ -54,21 +54,29 @@ def has(capability: str) -> bool:
     return capability == "ipc"
 
 
-__all__ = [  # noqa: PLE0604
-    *constants.__all__,
-    *(name for name in errors.__all__ if name[0].isupper()),
+__all__ = [
     "BUILD_PROFILE",
     "COPY_THRESHOLD",
     "DRAFT_API",
     "IPC_PATH_MAX_LEN",
     "LAYOUT_VERSION",
+    "Again",
     "Context",
+    "ContextTerminated",
+    "DraftFDWarning",
+    "ForkedError",
     "Frame",
+    "InterruptedSystemCall",
     "Message",
     "MessageTracker",
+    "NotDone",
     "Socket",
     "SyncContext",
     "SyncSocket",
+    "ZMQBaseError",
+    "ZMQBindError",
+    "ZMQError",
+    "ZMQVersionError",
     "__version__",
     "has",
     "pyzmq_version",
@@ -77,3 +85,4 @@ __all__ = [  # noqa: PLE0604
     "zmq_version",
     "zmq_version_info",
 ]
+__all__ += constants.__all__

@@ -116,7 +116,7 @@ class Context(NativeContext):
                 found = cls(io_threads=io_threads)
                 cls._instance = found
                 cls._instance_pid = os.getpid()
-            return found  # type: ignore[return-value]
+            return found
 
     @classmethod
     def shadow(cls, address: Any) -> Self:

@@ -396,7 +396,7 @@ class _Crew:
         self._exit.close()
 
     def _bind(self, kind: int, name: str) -> zmq.Socket:
-        socket = self._exit.enter_context(self._context.socket(kind))
+        socket: zmq.Socket = self._exit.enter_context(self._context.socket(kind))
         # Nothing of ours is worth waiting for at the end: a stop that matters was obeyed by then.
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.SNDTIMEO, POLL_MS)

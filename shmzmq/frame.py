@@ -6,6 +6,7 @@ Refuses  to know sockets: `recv(copy=False)` makes frames through `_received`.
 
 from __future__ import annotations
 
+import builtins
 from threading import Event
 from typing import Any, Self
 
@@ -71,7 +72,7 @@ class Frame(NativeFrame):
     more: bool = False
     tracker: MessageTracker | None = None
     tracker_event: Event | None = None
-    _bytes: bytes | None = None
+    _bytes: builtins.bytes | None = None
     _buffer: memoryview | None = None
 
     def __init__(
@@ -109,11 +110,12 @@ class Frame(NativeFrame):
         return _DONE
 
     @property
-    def bytes(self) -> bytes:
+    def bytes(self) -> builtins.bytes:
         """The frame's bytes as an immutable object, made once."""
         if self._bytes is None:
             memory = self._memory
-            self._bytes = memory if type(memory) is bytes else bytes(memoryview(memory).cast("B"))
+            whole = type(memory) is builtins.bytes
+            self._bytes = memory if whole else builtins.bytes(memoryview(memory).cast("B"))
         return self._bytes
 
     @property
@@ -126,7 +128,7 @@ class Frame(NativeFrame):
     def __len__(self) -> int:
         return self.buffer.nbytes
 
-    def __bytes__(self) -> bytes:
+    def __bytes__(self) -> builtins.bytes:
         return self.bytes
 
     def __eq__(self, other: object) -> bool:

@@ -7,6 +7,7 @@ Refuses  to know a transport's rules and what happens to a message: `send`, `rec
 
 from __future__ import annotations
 
+import builtins
 import json
 import os
 import pickle
@@ -51,6 +52,15 @@ _NATIVE = frozenset(
         _O.REQ_RELAXED, _O.ROUTER_HANDOVER, _O.HANDSHAKE_IVL, ShmOption.SPIN_US, ShmOption.RING_BYTES,
     }
 )  # fmt: skip
+# Options that are read from the socket's state.
+_STATE: dict[int, Callable[[Socket], Any]] = {
+    _O.TYPE: lambda socket: int(socket._type),
+    _O.RCVMORE: lambda socket: int(socket._rcvmore()),
+    _O.EVENTS: lambda socket: socket._events(),
+    _O.FD: lambda socket: socket._fd(),
+    _O.LAST_ENDPOINT: lambda socket: socket._last_endpoint,
+    _O.ROUTING_ID: lambda socket: bytes(socket._routing_id()),
+}
 
 # For these a second connect to the same endpoint does nothing (libzmq's rule, kept).
 _ONE_CONNECTION = frozenset({SocketType.REQ, SocketType.DEALER, SocketType.SUB, SocketType.PUB})
@@ -68,7 +78,10 @@ class _Undo:
         return self.socket
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: builtins.type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if not self.socket.closed:
             self._undo(self.endpoint)
@@ -215,7 +228,10 @@ class Socket(NativeSocket):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: builtins.type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -229,9 +245,9 @@ class Socket(NativeSocket):
         super().__init_subclass__(**kwargs)
         # A subclass that changes send or recv means all of it: its multipart calls go through them.
         if "send" in vars(cls) and "send_multipart" not in vars(cls):
-            cls.send_multipart = _send_by_parts  # type: ignore[method-assign]
+            cls.send_multipart = _send_by_parts  # type: ignore[method-assign, assignment]
         if "recv" in vars(cls) and "recv_multipart" not in vars(cls):
-            cls.recv_multipart = _recv_by_parts  # type: ignore[method-assign]
+            cls.recv_multipart = _recv_by_parts  # type: ignore[method-assign, assignment]
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not declared(type(self), name):
@@ -373,19 +389,8 @@ class Socket(NativeSocket):
         if row.parts:
             row = row_for(row.parts[0])
         check_readable(row, self._type)
-        match row.number:
-            case _O.TYPE:
-                return int(self._type)
-            case _O.RCVMORE:
-                return int(self._rcvmore())
-            case _O.EVENTS:
-                return self._events()
-            case _O.FD:
-                return self._fd()
-            case _O.LAST_ENDPOINT:
-                return self._last_endpoint
-            case _O.ROUTING_ID:
-                return bytes(self._routing_id())
+        if row.number in _STATE:
+            return _STATE[row.number](self)
         if row.number in _NATIVE:
             return self._get_int(row.number)
         kept = self._kept.get(row.number)

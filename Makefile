@@ -1,0 +1,44 @@
+# The verbs. CI calls these and nothing else; so can you.
+.PHONY: help develop test test-native loom lint format stubs wheel bench stress docs
+
+WHEEL_DIR ?= dist
+
+help:  ## what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+develop:  ## build the native module into the current environment
+	maturin develop --release
+
+test:  ## the Python suite, on the build in the current environment
+	python -m pytest
+
+test-native:  ## Rust unit, property, hostile-peer and crash tests
+	cargo test --workspace --exclude shmzmq-python --quiet
+
+loom:  ## model checking of rings, ready words, both waits, hand-over and close (bounded)
+	RUSTFLAGS="--cfg loom" cargo test -p shmzmq-shm --release --quiet --target-dir target/loom --test 'loom_*'
+
+lint:  ## formatters in check mode, linters with warnings as errors, types, stubs
+	ruff format --check .
+	ruff check .
+	mypy
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	$(MAKE) stubs
+
+stubs:  ## the stub of the native module against the module
+	python -m mypy.stubtest shmzmq._native --allowlist tests/stubtest-allowlist.txt
+
+format:  ## write what lint would want
+	ruff format .
+	ruff check --fix .
+	cargo fmt --all
+
+wheel:  ## build a wheel into WHEEL_DIR
+	maturin build --release --out $(WHEEL_DIR)
+
+bench:  ## the full benchmark, rivals beside us in the same run (about a quarter of an hour)
+	python -m benchmarks
+
+stress:  ## the long runs: ten million messages, two hundred kills, a thousand peers; see tests/stress/SCENARIOS.md
+	SHMZMQ_STRESS_MESSAGES=10000000 SHMZMQ_STRESS_KILLS=200 python -m pytest -m "stress or slow or not slow" tests/stress tests/crash --timeout 1800
