@@ -135,6 +135,8 @@ class Socket(NativeSocket):
     context: Context = None  # type: ignore[assignment]  # declared for __setattr__; set by __init__
     _shadow: bool = False
     _linger_was_set: bool = False
+    _type: SocketType
+    _last_endpoint: bytes
     _bound: dict[str, list[Bound]]
     _connected: dict[str, list[Bound]]
 
