@@ -25,6 +25,7 @@ use crate::session::{Address, Session};
 use crate::signaler::timespec;
 use crate::socket::life::local_pair;
 use crate::socket::{Socket, Woken};
+use crate::stats::Discard;
 
 /// How long `unbind` and `close` wait for an I/O thread to let go of a listening socket.
 const STOP_CAP: Duration = Duration::from_secs(2);
@@ -183,10 +184,17 @@ impl Context {
     pub fn connect(&self, socket: &Arc<Socket>, address: Address) -> Result<u64> {
         socket.check_process()?;
         let endpoint = self.id();
-        let thread = self.thread()?;
         let slot = socket.add_connecter(endpoint)?;
-        let session = Session::connecter(socket.clone(), endpoint, address, slot);
-        thread.post(Command::Connect(Box::new(session)));
+        let mut session = Session::connecter(socket.clone(), endpoint, address, slot);
+        // The peer gets to work while our I/O thread, perhaps, is only being made.
+        session.dial_early();
+        match self.thread() {
+            Ok(thread) => thread.post(Command::Connect(Box::new(session))),
+            Err(error) => {
+                slot.into_iter().for_each(|slot| socket.drop_pipe(slot, Discard::PeerGone));
+                return Err(error);
+            }
+        }
         Ok(endpoint)
     }
 

@@ -80,6 +80,7 @@ enum Phase {
 /// One connection.
 struct Link {
     channel: Arc<Channel>,
+    greeted: bool,
     inbound: Inbound,
     fds: VecDeque<OwnedFd>,
     phase: Phase,
@@ -217,14 +218,21 @@ impl Session {
             self.handshake_by = Some(by);
             io.call_at(by, self.token);
         }
+        let connecter = self.address.is_some();
         let link = self.link.as_mut().ok_or("no connection")?;
         io.watch(link.channel.fd(), self.token)?;
-        link.check_credentials()?;
-        link.channel.send(shmzmq_zmtp::greeting().to_vec(), &[])?;
-        if self.address.is_some() {
-            link.channel.send(handshake::ready(self.socket.kind, &options), &[])?;
+        link.hello(connecter, &self.socket, &options)
+    }
+
+    /// The first dial, in the caller's thread: it saves the first wake-up of the I/O thread. Whatever
+    /// goes wrong here, the I/O thread dials again.
+    pub fn dial_early(&mut self) {
+        let options = self.options();
+        let Some(Ok(fd)) = self.address.as_ref().map(connect) else { return };
+        let mut link = Link::new(fd);
+        if link.hello(true, &self.socket, &options).is_ok() {
+            self.link = Some(link);
         }
-        Ok(())
     }
 
     pub fn on_ready(&mut self, io: &mut Io, flags: EventFlags) -> Next {
@@ -609,6 +617,7 @@ impl Link {
     fn new(fd: OwnedFd) -> Link {
         Link {
             channel: Arc::new(Channel::new(fd)),
+            greeted: false,
             inbound: Inbound::new(COMMAND_BYTES),
             fds: VecDeque::new(),
             phase: Phase::Hello,
@@ -617,6 +626,20 @@ impl Link {
             routing_id: Vec::new(),
             pidfd: None,
         }
+    }
+
+    /// Says the greeting, and a connecter's READY with it; once.
+    fn hello(&mut self, connecter: bool, socket: &Socket, options: &Options) -> Step<()> {
+        if std::mem::replace(&mut self.greeted, true) {
+            return Ok(());
+        }
+        self.check_credentials()?;
+        let mut bytes = shmzmq_zmtp::greeting().to_vec();
+        if connecter {
+            bytes.extend(handshake::ready(socket.kind, options));
+        }
+        self.channel.send(bytes, &[])?;
+        Ok(())
     }
 
     /// SO_PEERCRED (unix(7)): who connected, or who listens. Rings are for the same user and root.
