@@ -239,31 +239,27 @@ impl Session {
         if self.link.is_none() {
             return Next::Stay;
         }
+        // Asked first: what a dead process sent before it died is then all there to be read.
+        let dead = self.peer_process_is_dead();
         let done = self.receive(io).and_then(|open| {
             if flags.contains(EventFlags::OUT)
                 && let Some(link) = &self.link
             {
                 link.channel.flush();
             }
-            if !open {
-                return Err(Failure(String::new()));
-            }
-            self.check_peer_process()
+            if open && !dead { Ok(()) } else { Err(Failure(String::new())) }
         });
         self.settle(io, done)
     }
 
     /// pidfd(2): readable once the process has ended, also while a zombie or a forked child keeps
     /// the connection open.
-    fn check_peer_process(&self) -> Step<()> {
+    fn peer_process_is_dead(&self) -> bool {
         let pidfd = self.link.as_ref().and_then(|link| link.pidfd.as_ref());
-        let Some(pidfd) = pidfd else { return Ok(()) };
+        let Some(pidfd) = pidfd else { return false };
         let mut polled = [rustix::event::PollFd::new(pidfd, rustix::event::PollFlags::IN)];
         let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-        match rustix::event::poll(&mut polled, Some(&now)) {
-            Ok(1) => Err(Failure(String::new())),
-            _ => Ok(()),
-        }
+        rustix::event::poll(&mut polled, Some(&now)) == Ok(1)
     }
 
     /// Reads to the end of what is there. False: EOF.

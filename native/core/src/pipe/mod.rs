@@ -267,6 +267,21 @@ impl Pipe {
         }
     }
 
+    /// If what is being read is of a connection that is gone, lets go of that. True if it was.
+    pub fn drop_dead_input(&mut self) -> bool {
+        let dead = matches!(&self.current, Some(In::Ring(ring)) if ring.dead);
+        if dead {
+            self.current = self.later.pop_front();
+        }
+        dead
+    }
+
+    /// Lets go of everything that could still be read.
+    pub fn drop_inputs(&mut self) {
+        self.current = None;
+        self.later.clear();
+    }
+
     /// Ends both directions, but what has arrived can still be read.
     pub fn part(&mut self, stats: &mut Stats) {
         match &mut self.out {

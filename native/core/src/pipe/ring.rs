@@ -15,6 +15,10 @@ use crate::message::{Message, Payload, Sink};
 use crate::signaler::PeerSignaler;
 use crate::stats::Stats;
 
+/// The connection is gone and the ring that its writer went on in never came: a correct writer announces
+/// before it jumps, so this is the peer's mistake or ours, and never silent.
+const UNANNOUNCED: &str = "the writer went on in a ring that was never announced";
+
 type MappedTx = Tx<MappedControl, MappedRing>;
 type MappedRx = Rx<MappedControl, MappedRing>;
 
@@ -210,7 +214,9 @@ impl RingIn {
     pub fn read(&mut self, sink: &mut dyn Sink, maxmsgsize: i64, stats: &mut Stats) -> Read {
         let frame = match self.rx.peek() {
             Ok(Next::Frame(frame)) => frame,
-            Ok(Next::Empty | Next::Stalled) => return if self.dead { Read::Ended } else { Read::Empty },
+            Ok(Next::Empty) => return if self.dead { Read::Ended } else { Read::Empty },
+            Ok(Next::Stalled) if self.dead => return Read::Broken(UNANNOUNCED.to_owned()),
+            Ok(Next::Stalled) => return Read::Empty,
             Ok(Next::Closed) => return Read::Ended,
             Err(poisoned) => return broken(poisoned),
         };
@@ -234,7 +240,8 @@ impl RingIn {
     pub fn state(&mut self) -> State {
         match self.rx.peek() {
             Ok(Next::Frame(_)) => State::Frame,
-            Ok(Next::Empty | Next::Stalled) if self.dead => State::Ended,
+            Ok(Next::Empty) if self.dead => State::Ended,
+            Ok(Next::Stalled) if self.dead => State::Broken,
             Ok(Next::Empty | Next::Stalled) => State::Empty,
             Ok(Next::Closed) => State::Ended,
             Err(_) => State::Broken,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use shmzmq_shm::ring::Part;
 
+use crate::context::log;
 use crate::options::Options;
 use crate::pipe::Pipe;
 use crate::route::fq::Inbox;
@@ -88,11 +89,20 @@ impl Core {
         self.inbox.more = false;
         self.stats.protocol_errors += 1;
         let stats = &mut self.stats;
-        if let Some(Some(pipe)) = self.pipes.get_mut(slot) {
-            pipe.poison(stats);
-            if let Some(session) = &pipe.session {
-                session.kill(why);
+        let Some(Some(pipe)) = self.pipes.get_mut(slot) else { return };
+        if pipe.drop_dead_input() {
+            // What a gone connection left is unreadable; the next one's ring, if any, is not touched.
+            log("connection", format!("what a departed peer left cannot be read: {why}"));
+            if pipe.ending {
+                self.ended.push(slot);
+            } else {
+                self.activate_in(slot);
             }
+            return;
+        }
+        pipe.poison(stats);
+        if let Some(session) = &pipe.session {
+            session.kill(why);
         }
     }
 

@@ -188,6 +188,12 @@ impl Socket {
                 ring.dead = true;
             }
         }
+        // What was read to its end is let go of now: nobody may ever read this pipe.
+        if pipe.receives {
+            pipe.look();
+        } else {
+            pipe.drop_inputs();
+        }
         let waits = pipe.connecter && reconnect;
         let out = std::mem::replace(&mut pipe.out, Out::None);
         let mut left = match (out, flushing) {
