@@ -48,6 +48,11 @@ impl Channel {
         self.fd.as_fd()
     }
 
+    /// Tells the peer that the connection is over, whoever still holds this end.
+    pub fn shutdown(&self) {
+        let _ = rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Both);
+    }
+
     /// Sends `bytes`, with `fds` on their first byte, now or at the next writable edge.
     pub fn send(&self, bytes: Vec<u8>, fds: &[BorrowedFd<'_>]) -> Result<(), Errno> {
         let mut outbox = self.outbox.lock().unwrap_or_else(PoisonError::into_inner);

@@ -480,6 +480,7 @@ impl Session {
                 Flush::Done => return Ok(()),
                 Flush::Finished => {
                     self.slot = None;
+                    self.socket.part(slot);
                     return Err(Failure(String::new()));
                 }
             }
@@ -545,7 +546,13 @@ impl Session {
         if let Some(link) = self.link.take() {
             io.unwatch(link.channel.fd());
             match (self.slot.take(), link.phase) {
-                (Some(slot), Phase::Live) => self.socket.part(slot),
+                (Some(slot), Phase::Live) => {
+                    self.socket.part(slot);
+                    if self.address.is_some() {
+                        // Unread input keeps the channel alive; the peer must hear of it now.
+                        link.channel.shutdown();
+                    }
+                }
                 (Some(slot), _) => self.socket.drop_pipe(slot, Discard::PeerGone),
                 (None, _) => {}
             }
@@ -569,7 +576,8 @@ impl Session {
             drop(state);
             log(if live { "connection" } else { "handshake" }, format!("connection ended: {reason}"));
         }
-        self.drop_link(io, true);
+        let comes_back = self.options().reconnect_ivl >= 0;
+        self.drop_link(io, comes_back);
         if self.closed.is_some() && self.slot.is_none_or(|slot| self.socket.queued(slot) == 0) {
             if let Some(slot) = self.slot.take() {
                 self.socket.drop_pipe(slot, Discard::Linger);

@@ -112,9 +112,9 @@ fn until_done<T>(
     core: &Arc<Core>,
     interest: Interest,
     flags: i64,
-    mut attempt: impl FnMut() -> Result<T, Error>,
+    mut attempt: impl FnMut(&Core) -> Result<T, Error>,
 ) -> PyResult<T> {
-    match attempt() {
+    match attempt(core) {
         Ok(done) => Ok(done),
         Err(Error::Again) if flags & DONTWAIT == 0 => wait_for(py, core, interest, &mut attempt),
         Err(error) => Err(raise(py, &error)),
@@ -127,7 +127,7 @@ fn wait_for<T>(
     py: Python<'_>,
     core: &Arc<Core>,
     interest: Interest,
-    attempt: &mut dyn FnMut() -> Result<T, Error>,
+    attempt: &mut dyn FnMut(&Core) -> Result<T, Error>,
 ) -> PyResult<T> {
     // Another thread may close the Python socket while the GIL is released.
     let core = core.clone();
@@ -146,7 +146,7 @@ fn wait_for<T>(
                 py.check_signals()?;
             }
         }
-        match attempt() {
+        match attempt(&core) {
             Ok(done) => return Ok(done),
             Err(Error::Again) => {}
             Err(error) => return Err(raise(py, &error)),
@@ -315,14 +315,14 @@ impl<const N: usize> Arguments<N> {
 #[inline(always)]
 unsafe fn raw(
     slf: *mut ffi::PyObject,
-    body: impl FnOnce(Python<'_>, &Arc<Core>) -> PyResult<*mut ffi::PyObject>,
+    body: impl FnOnce(Python<'_>, &Socket) -> PyResult<*mut ffi::PyObject>,
 ) -> *mut ffi::PyObject {
     // SAFETY: the interpreter calls methods with the GIL held.
     let py = unsafe { Python::assume_attached() };
     let run = || {
         // SAFETY: the method descriptor checked that `slf` is a Socket; the class is frozen.
         let socket = unsafe { Bound::from_borrowed_ptr(py, slf).cast_into_unchecked::<Socket>() };
-        let done = body(py, socket.get().core(py)?);
+        let done = body(py, socket.get());
         release::drain(py);
         done
     };
@@ -346,9 +346,9 @@ unsafe extern "C" fn send(
 ) -> *mut ffi::PyObject {
     // SAFETY: called by the interpreter as METH_FASTCALL|METH_KEYWORDS with a Socket.
     unsafe {
-        raw(slf, |py, core| {
+        raw(slf, |py, socket| {
             if count == 1 && keywords.is_null() {
-                return send_one(py, core, *args, 0);
+                return send_one(py, socket, *args, 0);
             }
             let names = ["data", "flags", "copy", "track", "routing_id", "group"];
             let given = Arguments::parse(py, "send", names, args, count, keywords)?;
@@ -356,7 +356,7 @@ unsafe extern "C" fn send(
             let data = given.required(0, "send", "data")?;
             let tracked = !given.truth(py, 2, true)? && given.truth(py, 3, false)?;
             let tracker = if tracked { frame::done_tracker(py, data)? } else { none() };
-            send_one(py, core, data, given.int(py, 1)?)?;
+            send_one(py, socket, data, given.int(py, 1)?)?;
             // By now the bytes are in a ring or a queue: the caller may change its buffer.
             Ok(tracker)
         })
@@ -366,17 +366,17 @@ unsafe extern "C" fn send(
 #[inline]
 unsafe fn send_one(
     py: Python<'_>,
-    core: &Arc<Core>,
+    socket: &Socket,
     data: *mut ffi::PyObject,
     flags: i64,
 ) -> PyResult<*mut ffi::PyObject> {
     // SAFETY: `data` is an argument of the running call, so alive; the GIL is held.
     let frames = One::new(unsafe { Held::new(py, data)? });
     if flags & SNDMORE != 0 {
-        until_done(py, core, Interest::Send, flags, || core.try_send_more(&frames))?;
+        until_done(py, socket.core(py)?, Interest::Send, flags, |core| core.try_send_more(&frames))?;
     } else {
         let patient = flags & DONTWAIT == 0;
-        until_done(py, core, Interest::Send, flags, || core.try_send(&frames, patient))?;
+        until_done(py, socket.core(py)?, Interest::Send, flags, |core| core.try_send(&frames, patient))?;
     }
     Ok(none())
 }
@@ -389,12 +389,12 @@ unsafe extern "C" fn send_multipart(
 ) -> *mut ffi::PyObject {
     // SAFETY: called by the interpreter as METH_FASTCALL|METH_KEYWORDS with a Socket.
     unsafe {
-        raw(slf, |py, core| {
+        raw(slf, |py, socket| {
             let names = ["msg_parts", "flags", "copy", "track", "routing_id", "group"];
             let given = Arguments::parse(py, "send_multipart", names, args, count, keywords)?;
             given.refuse_drafts(py)?;
             let parts = Bound::from_borrowed_ptr(py, given.required(0, "send_multipart", "msg_parts")?);
-            send_parts(py, core, &parts, given.int(py, 1)?)?;
+            send_parts(py, socket, &parts, given.int(py, 1)?)?;
             if given.truth(py, 2, true)? || !given.truth(py, 3, false)? {
                 return Ok(none());
             }
@@ -404,7 +404,7 @@ unsafe extern "C" fn send_multipart(
 }
 
 /// Sends all parts as one message, or none: their types are checked before the first goes anywhere.
-fn send_parts(py: Python<'_>, core: &Arc<Core>, parts: &Bound<'_, PyAny>, flags: i64) -> PyResult<()> {
+fn send_parts(py: Python<'_>, socket: &Socket, parts: &Bound<'_, PyAny>, flags: i64) -> PyResult<()> {
     let parts: Vec<Bound<'_, PyAny>> = parts.try_iter()?.collect::<PyResult<_>>()?;
     let mut held = Vec::with_capacity(parts.len());
     for (index, part) in parts.iter().enumerate() {
@@ -424,13 +424,13 @@ fn send_parts(py: Python<'_>, core: &Arc<Core>, parts: &Bound<'_, PyAny>, flags:
     }
     if flags & SNDMORE != 0 {
         for one in held.into_iter().map(One::new) {
-            until_done(py, core, Interest::Send, flags, || core.try_send_more(&one))?;
+            until_done(py, socket.core(py)?, Interest::Send, flags, |core| core.try_send_more(&one))?;
         }
         return Ok(());
     }
     let frames = Many::new(held);
     let patient = flags & DONTWAIT == 0;
-    until_done(py, core, Interest::Send, flags, || core.try_send(&frames, patient))
+    until_done(py, socket.core(py)?, Interest::Send, flags, |core| core.try_send(&frames, patient))
 }
 
 unsafe extern "C" fn recv(
@@ -441,17 +441,17 @@ unsafe extern "C" fn recv(
 ) -> *mut ffi::PyObject {
     // SAFETY: called by the interpreter as METH_FASTCALL|METH_KEYWORDS with a Socket.
     unsafe {
-        raw(slf, |py, core| {
+        raw(slf, |py, socket| {
             if count == 0 && keywords.is_null() {
-                return recv_one(py, core, 0, Become::Bytes).map(|(made, _)| made);
+                return recv_one(py, socket, 0, Become::Bytes).map(|(made, _)| made);
             }
             let names = ["flags", "copy", "track"];
             let given = Arguments::parse(py, "recv", names, args, count, keywords)?;
             let flags = given.int(py, 0)?;
             if given.truth(py, 1, true)? {
-                return recv_one(py, core, flags, Become::Bytes).map(|(made, _)| made);
+                return recv_one(py, socket, flags, Become::Bytes).map(|(made, _)| made);
             }
-            let (made, more) = recv_one(py, core, flags, Become::ByteArray)?;
+            let (made, more) = recv_one(py, socket, flags, Become::ByteArray)?;
             Ok(frame::received(py, Bound::from_owned_ptr(py, made), more)?.into_ptr())
         })
     }
@@ -461,12 +461,12 @@ unsafe extern "C" fn recv(
 #[inline]
 fn recv_one(
     py: Python<'_>,
-    core: &Arc<Core>,
+    socket: &Socket,
     flags: i64,
     become_: Become,
 ) -> PyResult<(*mut ffi::PyObject, bool)> {
     let mut sink = PySink::new(become_);
-    let more = until_done(py, core, Interest::Receive, flags, || core.try_recv(&mut sink))?;
+    let more = until_done(py, socket.core(py)?, Interest::Receive, flags, |core| core.try_recv(&mut sink))?;
     if sink.made.is_null() {
         return Err(raise(py, &Error::NoRoom));
     }
@@ -481,20 +481,20 @@ unsafe extern "C" fn recv_multipart(
 ) -> *mut ffi::PyObject {
     // SAFETY: called by the interpreter as METH_FASTCALL|METH_KEYWORDS with a Socket.
     unsafe {
-        raw(slf, |py, core| {
+        raw(slf, |py, socket| {
             let names = ["flags", "copy", "track"];
             let given = Arguments::parse(py, "recv_multipart", names, args, count, keywords)?;
             let become_ = if given.truth(py, 1, true)? { Become::Bytes } else { Become::ByteArray };
-            recv_all(py, core, given.int(py, 0)?, become_)
+            recv_all(py, socket, given.int(py, 0)?, become_)
         })
     }
 }
 
 /// All frames of one message. The rest of a message is always there once its first frame is.
-fn recv_all(py: Python<'_>, core: &Arc<Core>, flags: i64, become_: Become) -> PyResult<*mut ffi::PyObject> {
+fn recv_all(py: Python<'_>, socket: &Socket, flags: i64, become_: Become) -> PyResult<*mut ffi::PyObject> {
     let frames = PyList::empty(py);
     loop {
-        let (made, more) = recv_one(py, core, flags, become_)?;
+        let (made, more) = recv_one(py, socket, flags, become_)?;
         // SAFETY: a new reference that nobody else owns.
         let object = unsafe { Bound::from_owned_ptr(py, made) };
         match become_ {

@@ -99,6 +99,10 @@ impl LocalOut {
         Write::Done
     }
 
+    pub fn is_gone(&self) -> bool {
+        self.shared.queue.lock().reader_closed
+    }
+
     pub fn writable(&mut self) -> bool {
         let queue = self.shared.queue.lock();
         !queue.reader_closed && !queue.full()

@@ -227,6 +227,11 @@ impl Pipe {
         }
     }
 
+    /// True if the local peer has closed.
+    pub fn is_gone(&self) -> bool {
+        matches!(&self.out, Out::Local(local) if local.is_gone())
+    }
+
     /// True if a write of a small message would not be refused for good reasons.
     pub fn writable(&mut self, sndhwm: i64) -> bool {
         match &mut self.out {

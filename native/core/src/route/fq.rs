@@ -80,7 +80,16 @@ impl Core {
                     }
                 }
                 Read::Ended => self.end(slot),
-                Read::Broken(why) => self.break_off(slot, &why),
+                Read::Broken(why) => {
+                    let inside = self.inbox.more;
+                    self.break_off(slot, &why);
+                    if inside {
+                        // The rest will not come: end the message here, or another peer's would go on as it.
+                        sink.owned(crate::message::Payload::empty(), false);
+                        self.stats.discard(Discard::Malformed, 1);
+                        return Ok((slot, false));
+                    }
+                }
             }
         }
         Err(Error::Again)

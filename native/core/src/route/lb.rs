@@ -103,20 +103,27 @@ impl Core {
     /// True if a send of a small message would find a pipe that takes it.
     pub fn has_output(&mut self) -> bool {
         let sndhwm = self.options.sndhwm;
-        let mut index = 0;
-        while let Some(&slot) = self.outbox.active.get(index) {
+        let mut moved = 0;
+        while let Some(&slot) = self.outbox.active.first() {
             let Some(pipe) = self.pipe(slot) else {
                 self.deactivate_out(slot);
                 continue;
             };
+            if matches!(pipe.out, crate::pipe::Out::None) || pipe.is_gone() {
+                self.leave(slot);
+                continue;
+            }
             if pipe.writable(sndhwm) {
                 return true;
             }
             if pipe.sleep_out(sndhwm) {
                 self.deactivate_out(slot);
             } else {
-                // Something moved between the two looks: the next look will tell.
-                index += 1;
+                // Not armed, so it must not be waited for: the next look tells.
+                moved += 1;
+                if moved > 16 {
+                    return true;
+                }
             }
         }
         false

@@ -70,6 +70,12 @@ pub enum Interest {
     },
 }
 
+impl Interest {
+    fn receives(self) -> bool {
+        matches!(self, Interest::Receive | Interest::Events { receive: true, .. })
+    }
+}
+
 /// Why a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Woken {
@@ -181,6 +187,10 @@ impl Socket {
         }
         if ready::pending(&self.signaler.page) {
             state.apply_marks();
+            // The marks may be for what another waiter armed; nobody else will tell it now.
+            if self.waiting.load(Ordering::Acquire) > 1 {
+                self.wake_followers();
+            }
         }
         Ok(state)
     }
@@ -284,7 +294,7 @@ impl Socket {
     #[inline]
     fn moved(&self, interest: Interest) -> bool {
         ready::pending(&self.signaler.page)
-            || (interest != Interest::Send && self.state.lock().core.input_moved())
+            || (interest.receives() && self.state.lock().core.input_moved())
     }
 
     /// Waits until `interest` may hold, at most to `deadline`. Takes no GIL and needs none. May end
@@ -297,7 +307,12 @@ impl Socket {
             if interest == Interest::Send && !state.arm_output(interest) {
                 return Ok(Woken::Look);
             }
-            state.policy.budget(state.core.options.spin_us, state.core.peer_awake)
+            // Unread input that the type does not take now would end every spin at once.
+            if interest.receives() && state.core.input_moved() && !state.pattern.can_recv(&mut state.core) {
+                Duration::ZERO
+            } else {
+                state.policy.budget(state.core.options.spin_us, state.core.peer_awake)
+            }
         };
         if !budget.is_zero() {
             if self.spin(interest, budget) {
@@ -307,7 +322,7 @@ impl Socket {
         }
         self.waiting.fetch_add(1, Ordering::AcqRel);
         let lead = self.leading.compare_exchange(false, true, Ordering::AcqRel, Ordering::Acquire).is_ok();
-        let woken = if lead { self.lead(interest, deadline) } else { self.follow(deadline) };
+        let woken = if lead { self.lead(interest, deadline) } else { self.follow(interest, deadline) };
         if lead {
             self.leading.store(false, Ordering::Release);
         }
@@ -329,15 +344,7 @@ impl Socket {
         {
             let mut state = self.enter()?;
             let state = &mut *state;
-            if interest != Interest::Receive && !state.arm_output(interest) {
-                return Ok(Woken::Look);
-            }
-            if interest != Interest::Receive && state.core.outbox.soon {
-                let soon = Instant::now() + SOON;
-                deadline = Some(deadline.map_or(soon, |at| at.min(soon)));
-            }
-            // Input is armed whatever the caller waits for: a mark may be what unblocks it.
-            if !state.core.sleep_inbox() && interest != Interest::Send {
+            if !state.arm(interest, &mut deadline) {
                 return Ok(Woken::Look);
             }
             if !ready::arm(&self.signaler.page) {
@@ -357,9 +364,12 @@ impl Socket {
     }
 
     /// Sleeps until the leader stops leading or something was marked for all.
-    fn follow(&self, deadline: Option<Instant>) -> Result<Woken> {
+    fn follow(&self, interest: Interest, mut deadline: Option<Instant>) -> Result<Woken> {
         let seen = self.followers.load(Ordering::Acquire);
-        self.enter()?;
+        // Armed as the leader does: it looks at its own interest only.
+        if !self.enter()?.arm(interest, &mut deadline) {
+            return Ok(Woken::Look);
+        }
         if !self.leading.load(Ordering::Acquire) {
             return Ok(Woken::Look);
         }
@@ -474,24 +484,40 @@ impl State {
     fn arm_fd(&mut self, ring: bool) {
         let signaler = self.core.signaler.clone();
         loop {
-            if self.pattern.can_recv(&mut self.core) {
-                if ring {
+            let readable = self.pattern.can_recv(&mut self.core);
+            // Input that the type does not take now (REP before its reply) may stay unread.
+            let quiet = readable || self.core.sleep_inbox() || self.core.has_input();
+            // Armed in any case: a change towards POLLOUT must ring although input is unread.
+            if quiet && ready::arm(&signaler.page) {
+                if readable && ring {
                     signaler.ring();
                 }
-                return;
-            }
-            if self.core.sleep_inbox() && ready::arm(&signaler.page) {
                 return;
             }
             self.apply_marks();
         }
     }
 
+    /// Arms all that `interest` waits for. False: look again instead of sleeping.
+    fn arm(&mut self, interest: Interest, deadline: &mut Option<Instant>) -> bool {
+        if interest != Interest::Receive && !self.arm_output(interest) {
+            return false;
+        }
+        if interest != Interest::Receive && self.core.outbox.soon {
+            let soon = Instant::now() + SOON;
+            *deadline = Some(deadline.map_or(soon, |at| at.min(soon)));
+        }
+        // Input is armed whatever the caller waits for: a mark may be what unblocks it.
+        self.core.sleep_inbox()
+            || !interest.receives()
+            || (!self.pattern.can_recv(&mut self.core) && self.core.has_input())
+    }
+
     /// False: the caller should try again instead of sleeping.
     fn arm_output(&mut self, interest: Interest) -> bool {
         match interest {
             Interest::Receive | Interest::Events { send: false, .. } => true,
-            Interest::Send => self.core.sleep_outbox(),
+            Interest::Send => self.pattern.sleep_output(&mut self.core),
             Interest::Events { send: true, .. } => {
                 self.core.outbox.soon = false;
                 !self.pattern.can_send(&mut self.core)

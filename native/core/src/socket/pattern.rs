@@ -20,6 +20,10 @@ pub trait Pattern: Send {
     fn send(&mut self, core: &mut Core, frames: &dyn Frames, patient: bool) -> Result<()>;
     /// Hands out one frame or nothing.
     fn recv(&mut self, core: &mut Core, sink: &mut dyn Sink) -> Result<()>;
+    /// After a send that said Again: asks to be marked when it may succeed. False: try again first.
+    fn sleep_output(&mut self, core: &mut Core) -> bool {
+        core.sleep_outbox()
+    }
     fn can_send(&mut self, core: &mut Core) -> bool;
     fn can_recv(&mut self, core: &mut Core) -> bool;
 }

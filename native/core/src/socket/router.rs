@@ -18,11 +18,13 @@ use crate::stats::Discard;
 pub struct Router {
     routes: HashMap<Vec<u8>, usize>,
     next_id: u32,
+    /// Peers that a mandatory send waits for.
+    blocked: Vec<usize>,
 }
 
 impl Default for Router {
     fn default() -> Self {
-        Router { routes: HashMap::new(), next_id: RandomState::new().hash_one(0) as u32 }
+        Router { routes: HashMap::new(), next_id: RandomState::new().hash_one(0) as u32, blocked: Vec::new() }
     }
 }
 
@@ -124,6 +126,9 @@ impl Pattern for Router {
                 Write::Failed(error) => return Err(error),
                 Write::Full | Write::Soon if mandatory => {
                     if core.sleep_out(slot) {
+                        if !self.blocked.contains(&slot) {
+                            self.blocked.push(slot);
+                        }
                         return Err(Error::Again);
                     }
                 }
@@ -148,13 +153,27 @@ impl Pattern for Router {
         Ok(())
     }
 
+    fn sleep_output(&mut self, core: &mut Core) -> bool {
+        // The mark may have been taken by whoever entered since: ask the pipes again.
+        let sndhwm = core.options.sndhwm;
+        let asleep = self.blocked.iter().all(|slot| {
+            core.pipe(*slot).is_some_and(|pipe| !pipe.writable(sndhwm) && pipe.sleep_out(sndhwm))
+        });
+        if !asleep {
+            self.blocked.clear();
+        }
+        asleep
+    }
+
     fn can_send(&mut self, core: &mut Core) -> bool {
         // libzmq: what has no route is dropped, so a ROUTER is always writable; a mandatory one is
         // when some peer takes a message.
         let sndhwm = core.options.sndhwm;
         let mut slots = self.routes.values();
         core.options.router_mandatory == 0
-            || slots.any(|slot| core.pipe(*slot).is_some_and(|pipe| pipe.writable(sndhwm)))
+            || slots.any(|slot| {
+                core.pipe(*slot).is_some_and(|pipe| pipe.writable(sndhwm) || !pipe.sleep_out(sndhwm))
+            })
     }
 
     fn can_recv(&mut self, core: &mut Core) -> bool {
