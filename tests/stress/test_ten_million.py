@@ -149,7 +149,7 @@ def receive_all(zmq, link, me, endpoint, count, seed, counters_path, marks_path)
                 whole = len(first) == header_size and frames[1:] == expected
             else:
                 whole = len(frames) == 1 and first[header_size:] == body[place : place + length]
-            assert whole and length == form.length and not form.empty, (
+            assert (whole, length, form.empty) == (True, form.length, False), (
                 f"torn: message {number} of sender {sender} says {length} bytes, was {form}; "
                 f"received frames of {[len(frame) for frame in frames]}"
             )

@@ -5,6 +5,7 @@ Where shmzmq is stricter than libzmq (which lets a second bind steal a live path
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import socket as system_socket
@@ -466,3 +467,28 @@ def test_socket_of_a_wrong_type_is_not_served(zmq, sockets, ipc, delivers):
     wrong.connect(ipc)
     delivers(ipc, pull)
     expect_nothing(wrong)
+
+
+@pytest.mark.shmzmq_only("what a departed binder did not take goes to its successor")
+def test_unbound_endpoint_gives_what_comes_later_to_the_next_binder_once(zmq, sockets, ipc):
+    push, first, second = sockets(zmq.PUSH), sockets(zmq.PULL), sockets(zmq.PULL)
+    first.bind(ipc)
+    push.connect(ipc)
+    push.send(b"0")
+    expect(first, b"0")
+    for number in range(1, 6):
+        push.send(b"%d" % number)
+    first.unbind(ipc)
+    second.bind(ipc)
+    for number in range(6, 11):
+        push.send(b"%d" % number)
+    taken = []
+
+    def all_are_taken():
+        for pull in (first, second):
+            with contextlib.suppress(zmq.Again):
+                taken.append(int(pull.recv(zmq.DONTWAIT)))
+        return len(taken) == 10
+
+    wait_until(all_are_taken, "ten messages to arrive at either binder")
+    assert sorted(taken) == list(range(1, 11))

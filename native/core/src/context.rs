@@ -156,6 +156,10 @@ impl Context {
         let socket = Arc::new(Socket::new(self.id(), kind, self.clone())?);
         locked(&self.sockets).insert(socket.id, socket.clone());
         self.count.fetch_add(1, Ordering::AcqRel);
+        // `terminate` may have listed the sockets just before.
+        if self.terminating.load(Ordering::Acquire) {
+            socket.terminate();
+        }
         Ok(socket)
     }
 

@@ -34,6 +34,10 @@ impl Listener {
 
     pub fn begin(&mut self, io: &mut Io, token: u64) -> Next {
         self.token = token;
+        // `close` may have come between `bind` and here.
+        if self.socket.is_closed() {
+            return Next::Remove;
+        }
         if let Err(errno) = io.watch(self.fd.as_fd(), token) {
             log("listen", format!("cannot watch a listening socket: {errno}"));
         }

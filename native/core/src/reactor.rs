@@ -135,6 +135,7 @@ impl IoThread {
 
     /// Before a fork: asks the thread to park.
     pub fn ask_to_park(&self) {
+        self.parked.store(0, Ordering::Release);
         self.park.store(1, Ordering::Release);
         self.nudge();
     }

@@ -48,6 +48,10 @@ const COMMAND_BYTES: usize = 8 * 1024;
 const PEERS_WITH_BELLS: usize = 64;
 /// A full backlog answers EAGAIN at once; the listener is alive, so ask again soon.
 const BACKLOG_RETRY: Duration = Duration::from_millis(10);
+/// A flush that found no memory or fd for a larger ring goes on after this.
+const FLUSH_RETRY: Duration = Duration::from_millis(10);
+/// Most fds that one side may have sent ahead of the commands they belong to.
+const FDS_AHEAD: usize = 4;
 
 /// Where a connecter dials.
 #[derive(Debug, Clone)]
@@ -105,6 +109,8 @@ pub struct Session {
     dial_at: Option<Instant>,
     /// The socket is closed: Some(deadline), None inside for ever.
     closed: Option<Option<Instant>>,
+    /// The type refused the connection.
+    refused: bool,
 }
 
 /// A reason to end a connection; the text says whose and what.
@@ -143,6 +149,7 @@ impl Session {
             handshake_by: None,
             dial_at: None,
             closed: None,
+            refused: false,
         }
     }
 
@@ -152,6 +159,13 @@ impl Session {
 
     pub fn begin(&mut self, io: &mut Io, token: u64) -> Next {
         self.token = token;
+        // `close` may have come between `connect` and here.
+        if self.socket.is_closed() && self.slot.is_none_or(|slot| self.socket.queued(slot) == 0) {
+            if let Some(slot) = self.slot.take() {
+                self.socket.drop_pipe(slot, Discard::Linger);
+            }
+            return Next::Remove;
+        }
         if self.link.is_some() {
             let opened = self.open(io);
             return self.settle(io, opened);
@@ -274,6 +288,9 @@ impl Session {
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(Failure(format!("cannot receive: {errno}"))),
             };
+            if link.fds.len() > FDS_AHEAD {
+                return Err(Failure("peer sends fds that no command asks for".to_owned()));
+            }
             link.inbound.feed(&buffer[..bytes]);
             while let Some(event) = self.next_event()? {
                 self.on_event(io, event)?;
@@ -459,22 +476,24 @@ impl Session {
             Attach::Done => Ok(()),
             Attach::Flush(ring) => {
                 self.flushing = Some(ring);
-                self.flush()
+                self.flush(io)
             }
             Attach::Refused => {
                 self.slot = None;
+                self.refused = true;
                 Err(Failure("socket takes no further peer".to_owned()))
             }
         }
     }
 
     /// Moves what was sent before the connection was there.
-    fn flush(&mut self) -> Step<()> {
+    fn flush(&mut self, io: &mut Io) -> Step<()> {
         while let (Some(ring), Some(slot)) = (self.flushing.take(), self.slot) {
             match self.socket.flush(slot, ring) {
                 Flush::More(ring) => self.flushing = Some(ring),
                 Flush::Stuck(ring) => {
                     self.flushing = Some(ring);
+                    io.call_at(Instant::now() + FLUSH_RETRY, self.token);
                     return Ok(());
                 }
                 Flush::Done => return Ok(()),
@@ -518,6 +537,10 @@ impl Session {
         if self.dial_at.is_some_and(|at| at <= now) {
             return self.dial(io);
         }
+        if self.flushing.is_some() {
+            let flushed = self.flush(io);
+            return self.settle(io, flushed);
+        }
         Next::Stay
     }
 
@@ -543,15 +566,15 @@ impl Session {
             }
             return Next::Stay;
         }
+        // The rings that were announced so far are needed to read what has arrived.
+        let _ = self.receive(io);
         if let Some(link) = self.link.take() {
             io.unwatch(link.channel.fd());
             match (self.slot.take(), link.phase) {
                 (Some(slot), Phase::Live) => {
                     self.socket.part(slot);
-                    if self.address.is_some() {
-                        // Unread input keeps the channel alive; the peer must hear of it now.
-                        link.channel.shutdown();
-                    }
+                    // Unread input keeps the channel alive; the peer must hear of it now.
+                    link.channel.shutdown();
                 }
                 (Some(slot), _) => self.socket.drop_pipe(slot, Discard::PeerGone),
                 (None, _) => {}
@@ -582,6 +605,10 @@ impl Session {
             if let Some(slot) = self.slot.take() {
                 self.socket.drop_pipe(slot, Discard::Linger);
             }
+            return Next::Remove;
+        }
+        if self.refused {
+            // Our own type takes no further peer: to dial again would only disturb the other side.
             return Next::Remove;
         }
         self.retry(io)

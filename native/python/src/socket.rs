@@ -492,19 +492,24 @@ unsafe extern "C" fn recv_multipart(
 
 /// All frames of one message. The rest of a message is always there once its first frame is.
 fn recv_all(py: Python<'_>, socket: &Socket, flags: i64, become_: Become) -> PyResult<*mut ffi::PyObject> {
-    let frames = PyList::empty(py);
+    // Collected before the first Frame is made: its Python code might let another thread receive the rest.
+    let mut parts = Vec::new();
     loop {
         let (made, more) = recv_one(py, socket, flags, become_)?;
         // SAFETY: a new reference that nobody else owns.
-        let object = unsafe { Bound::from_owned_ptr(py, made) };
+        parts.push((unsafe { Bound::from_owned_ptr(py, made) }, more));
+        if !more {
+            break;
+        }
+    }
+    let frames = PyList::empty(py);
+    for (object, more) in parts {
         match become_ {
             Become::Bytes => frames.append(object)?,
             Become::ByteArray => frames.append(frame::received(py, object, more)?)?,
         }
-        if !more {
-            return Ok(frames.into_ptr());
-        }
     }
+    Ok(frames.into_ptr())
 }
 
 const fn method(

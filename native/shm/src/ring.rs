@@ -504,6 +504,8 @@ pub struct Rx<C, B> {
     /// True between the first and the last frame of a message.
     inside: bool,
     announced: VecDeque<(u32, B)>,
+    /// Nothing beyond `w` will be read, and the writer knows.
+    finished: bool,
 }
 
 impl<C: Control, B: Bytes> Rx<C, B> {
@@ -521,6 +523,7 @@ impl<C: Control, B: Bytes> Rx<C, B> {
             seq: 0,
             inside: false,
             announced: VecDeque::new(),
+            finished: false,
         }
     }
 
@@ -554,6 +557,9 @@ impl<C: Control, B: Bytes> Rx<C, B> {
     pub fn peek(&mut self) -> Result<Next, Poisoned> {
         loop {
             if self.r == self.w & !FLAG_BITS {
+                if self.finished {
+                    return Ok(Next::Closed);
+                }
                 // SYNC R-2, pairs with the swap in `Tx::publish`.
                 let seen = self.control.w().load(Ordering::Acquire);
                 let theirs = seen & !FLAG_BITS;
@@ -638,7 +644,7 @@ impl<C: Control, B: Bytes> Rx<C, B> {
     pub fn consume(&mut self, frame: Frame) -> bool {
         self.r += frame.bytes;
         self.seq = self.seq.wrapping_add(1);
-        if !self.inside {
+        if !self.inside && !self.finished {
             // from here on the message has been handed out.
             self.control.delivered().store(self.r, Ordering::Release);
         }
@@ -655,7 +661,7 @@ impl<C: Control, B: Bytes> Rx<C, B> {
     /// Tells the writer what has been read. True: the writer's socket must be marked ready.
     #[cold]
     pub fn publish(&mut self) -> bool {
-        if self.inside || (self.published == self.r && self.msgs_published == self.msgs) {
+        if self.finished || self.inside || (self.published == self.r && self.msgs_published == self.msgs) {
             return false;
         }
         self.published = self.r;
@@ -698,6 +704,20 @@ impl<C: Control, B: Bytes> Rx<C, B> {
             self.w = seen | ASLEEP;
         }
         armed.is_ok()
+    }
+
+    /// Takes possession of all that is published now and refuses what comes later: the former can still
+    /// be read here, the latter is the writer's again. True: the writer's socket must be marked.
+    pub fn finish(&mut self) -> bool {
+        let theirs = self.control.w().load(Ordering::Acquire) & !FLAG_BITS;
+        // A position that cannot be is left for `peek` to find.
+        if self.finished || theirs < self.r {
+            return false;
+        }
+        self.w = theirs;
+        self.finished = true;
+        self.control.delivered().store(theirs, Ordering::Release);
+        self.close()
     }
 
     /// Says that nothing more will be read. True: the writer's socket must be marked ready.

@@ -232,3 +232,16 @@ impl LocalIn {
         mark(writer);
     }
 }
+
+/// An end that is let go of is closed: the other side must not wait for it.
+impl Drop for LocalOut {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Drop for LocalIn {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

@@ -281,6 +281,11 @@ impl Pipe {
         dead
     }
 
+    /// True if there is, or was and is not known to have ended, something to read.
+    pub fn has_input(&self) -> bool {
+        self.current.is_some()
+    }
+
     /// Lets go of everything that could still be read.
     pub fn drop_inputs(&mut self) {
         self.current = None;
@@ -298,7 +303,7 @@ impl Pipe {
         self.ending = true;
         for input in self.inputs() {
             match input {
-                In::Ring(ring) => ring.dead = true,
+                In::Ring(ring) => ring.part(stats),
                 In::Local(local) => local.part(),
             }
         }

@@ -269,6 +269,14 @@ impl RingIn {
         }
     }
 
+    /// We leave: what has arrived can still be read, what comes later stays the writer's.
+    pub fn part(&mut self, stats: &mut Stats) {
+        self.dead = true;
+        if self.rx.finish() {
+            stats.wakeups += u64::from(self.peer.mark());
+        }
+    }
+
     pub fn close(&mut self, stats: &mut Stats) {
         if self.rx.close() {
             stats.wakeups += u64::from(self.peer.mark());

@@ -93,7 +93,7 @@ impl Core {
         if pipe.drop_dead_input() {
             // What a gone connection left is unreadable; the next one's ring, if any, is not touched.
             log("connection", format!("what a departed peer left cannot be read: {why}"));
-            if pipe.ending {
+            if pipe.ending && !pipe.has_input() {
                 self.ended.push(slot);
             } else {
                 self.activate_in(slot);

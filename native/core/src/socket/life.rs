@@ -121,6 +121,12 @@ impl Socket {
         let taken = pattern.attach(core, slot);
         if !taken {
             core.remove_pipe(slot);
+        } else if core.pipe(slot).is_some_and(|pipe| pipe.retiring) {
+            // `disconnect` came first: what is queued goes, nothing new does.
+            core.deactivate_out(slot);
+            if let Some(pipe) = core.pipe(slot) {
+                pipe.sends = false;
+            }
         }
         state.settle();
         drop(state);

@@ -293,8 +293,7 @@ impl Socket {
 
     #[inline]
     fn moved(&self, interest: Interest) -> bool {
-        ready::pending(&self.signaler.page)
-            || (interest.receives() && self.state.lock().core.input_moved())
+        ready::pending(&self.signaler.page) || (interest.receives() && self.state.lock().core.input_moved())
     }
 
     /// Waits until `interest` may hold, at most to `deadline`. Takes no GIL and needs none. May end
