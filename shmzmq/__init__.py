@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import constants
+from . import constants, error
 from ._backend import BUILD_PROFILE, LAYOUT_VERSION, __version__
 from .constants import *  # noqa: F403
 from .context import Context
@@ -78,6 +78,7 @@ __all__ = [
     "ZMQError",
     "ZMQVersionError",
     "__version__",
+    "error",
     "has",
     "pyzmq_version",
     "pyzmq_version_info",

@@ -167,6 +167,7 @@ _NO_STREAM: Final = "the STREAM socket does not exist yet"
 _NO_HEARTBEAT: Final = "no heartbeats are sent yet"
 _NO_TRANSPORT: Final = "its transport is not served"
 _NOT_BUILT: Final = "libzmq as pyzmq ships it refuses this option with EINVAL, and so does shmzmq"
+_LEAST_BUSY: Final = "the least busy I/O thread is taken"
 _NOT_YET: Final = "not built yet"
 _NO_EFFECT: Final = "accepted and without effect, as in libzmq on Linux"
 
@@ -222,7 +223,7 @@ _IDENTITY_ROWS: Final = (
     _row(_S.PROBE_ROUTER, "send an empty message to each new peer", **_TRUTHY, **_WRITE_ONLY,
          applies_to=_ROUTERS | {_T.REQ, _T.DEALER}),
     _row(_S.CONNECT_ROUTING_ID, "routing id for the peer of the next connect", unit="bytes", minimum=1,
-         effect=_NEXT, **_WRITE_ONLY, **_REMEMBER, reason=_NOT_YET, applies_to=_ROUTERS | {_T.STREAM}),
+         effect=_NEXT, **_WRITE_ONLY, applies_to=_ROUTERS | {_T.STREAM}),
     _refused(_S.ROUTER_NOTIFY, "tell a ROUTER of peers that come (1) and go (2); draft"),
     _row(_S.REQ_CORRELATE, "REQ marks requests and drops replies to others", **_TRUTHY, **_WRITE_ONLY,
          applies_to=frozenset({_T.REQ})),
@@ -269,7 +270,7 @@ _QUEUE_ROWS: Final = (
     _row(_S.CONFLATE, "keep only the newest message", **_FLAG, effect=_NEXT, **_REMEMBER, reason=_NOT_YET,
          elsewhere="ignored", applies_to=_CONFLATING),
     _row(_S.MAXMSGSIZE, "a peer that sends more is disconnected; negative = no limit", unit="bytes",
-         default=-1, effect=_NEXT),
+         default=-1),
     _row(_S.SNDBUF, "kernel send buffer; -1 = the system's", unit="bytes", minimum=-1, default=-1,
          effect=_NEXT, **_REMEMBER, reason=_NO_TCP),
     _row(_S.RCVBUF, "kernel receive buffer; -1 = the system's", unit="bytes", minimum=-1, default=-1,
@@ -311,17 +312,16 @@ _STATE_ROWS: Final = (
 
 _CONNECTION_ROWS: Final = (
     _row(_S.AFFINITY, "bit mask of the I/O threads for new connections; 0 = all", unit="bit mask", default=0,
-         effect=_NEXT),
+         effect=_NEXT, **_REMEMBER, reason=_LEAST_BUSY),
     _row(_S.BACKLOG, "connections that may wait to be accepted", unit="connections", minimum=0, default=100,
          effect=_NEXT),
-    _row(_S.RECONNECT_IVL, "wait before connecting again; -1 = never", unit=_MS, minimum=-1, default=100,
-         effect=_NEXT),
+    _row(_S.RECONNECT_IVL, "wait before connecting again; -1 = never", unit=_MS, minimum=-1, default=100),
     _row(_S.RECONNECT_IVL_MAX, "longest wait, doubled from RECONNECT_IVL; 0 = no doubling", unit=_MS,
-         minimum=0, default=0, effect=_NEXT),
+         minimum=0, default=0),
     _row(_S.RECONNECT_STOP, "conditions that end reconnecting; draft", unit="ReconnectStop", default=0,
          effect=_NEXT, **_REMEMBER, reason=_NOT_YET),
     _row(_S.CONNECT_TIMEOUT, "how long one attempt to connect may take; 0 = the system's", unit=_MS,
-         minimum=0, default=0, effect=_NEXT),
+         minimum=0, default=0),
     _row(_S.HANDSHAKE_IVL, "how long a handshake may take; 0 = for ever", unit=_MS, minimum=0, default=30000,
          effect=_NEXT),
     _row(_S.HEARTBEAT_IVL, "interval of PINGs; 0 = none", unit=_MS, minimum=0, default=0, effect=_NEXT,
@@ -474,11 +474,11 @@ def _context_row(number: int, name: str, meaning: str, **columns: Any) -> Option
 
 
 _C = ContextOption
-_ONE_THREAD: Final = "one I/O thread with the system's scheduling serves every socket"
+_ONE_THREAD: Final = "I/O threads run with the system's scheduling, on any CPU"
 
 CONTEXT_OPTIONS: Final[tuple[OptionRow, ...]] = (
-    _context_row(_C.IO_THREADS, "IO_THREADS", "number of I/O threads", unit="threads", minimum=0, default=1,
-                 **_REMEMBER, reason=_ONE_THREAD),
+    _context_row(_C.IO_THREADS, "IO_THREADS", "number of I/O threads; they start when first needed",
+                 unit="threads", minimum=0, default=1),
     _context_row(_C.MAX_SOCKETS, "MAX_SOCKETS", "sockets that may be open at once", unit="sockets", minimum=1,
                  default=1023),
     # One number, two names: reading gives libzmq's SOCKET_LIMIT, writing sets its THREAD_PRIORITY.

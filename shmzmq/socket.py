@@ -282,7 +282,7 @@ class Socket(NativeSocket):
         )
         plan = BindPlan(
             backlog=self._get_int(_O.BACKLOG),
-            file_mode=int(self._kept.get(ShmOption.IPC_FILE_MODE, -1) or -1),
+            file_mode=self.get(ShmOption.IPC_FILE_MODE),
             takeover=asked if takeover is None else takeover,
         )
         bound = transport_of(endpoint).bind(self, endpoint, plan)
@@ -318,14 +318,19 @@ class Socket(NativeSocket):
         return _Undo(self, undo, bound.text)
 
     def unbind(self, addr: str | bytes) -> None:
-        """Stop listening at an endpoint; connections that exist go on. An ipc path is free on return.
+        """Stop listening at an endpoint. An ipc path is free on return.
+
+        Connections that were accepted there end; what has arrived can still be received. Over inproc they
+        go on (libzmq's rules, kept).
 
         Raises   ZMQError ENOENT  the socket is not bound there.
         """
         self._forget(self._bound, addr, keeps_pipes=True)
 
     def disconnect(self, addr: str | bytes) -> None:
-        """End the connection to an endpoint and drop what was not delivered to it.
+        """End the connection to an endpoint.
+
+        What was sent before is still delivered, within LINGER; what has arrived can still be received.
 
         Raises   ZMQError ENOENT  the socket is not connected there.
         """

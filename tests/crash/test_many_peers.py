@@ -61,6 +61,11 @@ def push_and_stay(zmq, endpoint, me, stay):
 
 def receive_from_all(zmq, endpoint, report, stay):
     """Under the limit: bind, receive everything, say so, and receive until the pipe `stay` is closed."""
+    # A binder of its own begins with few fds; what a test runner has open is not what is counted here.
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        if fd > 2 and fd not in (report, stay):
+            with contextlib.suppress(OSError):
+                os.close(fd)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (SOFT_LIMIT, hard))
     with zmq.Context() as context, context.socket(zmq.PULL) as pull:

@@ -35,7 +35,7 @@ OWN_ROWS = [row for row in SOCKET_OPTIONS if row.number >= 1000]
 SHARED_ROWS = [row for row in SOCKET_OPTIONS if row.number < 1000]
 # What milestone 1 serves. An option that starts to work moves here together with its row and its tests.
 LIVE = {
-    "AFFINITY", "BACKLOG", "ROUTING_ID", "LINGER", "SNDHWM", "RCVHWM", "SNDTIMEO", "RCVTIMEO",
+    "CONNECT_ROUTING_ID", "BACKLOG", "ROUTING_ID", "LINGER", "SNDHWM", "RCVHWM", "SNDTIMEO", "RCVTIMEO",
     "RECONNECT_IVL",
     "RECONNECT_IVL_MAX", "HANDSHAKE_IVL", "IMMEDIATE", "TYPE", "RCVMORE", "LAST_ENDPOINT", "EVENTS", "FD",
     "MECHANISM", "THREAD_SAFE", "ROUTER_MANDATORY", "ROUTER_HANDOVER", "PROBE_ROUTER", "REQ_CORRELATE",

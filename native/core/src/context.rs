@@ -383,8 +383,7 @@ impl Context {
 
 /// When the socket's LINGER is over if it begins now; None for never.
 fn linger_until(socket: &Socket) -> Option<Instant> {
-    let (linger, _) = socket.linger();
-    u64::try_from(linger).ok().map(|ms| Instant::now() + Duration::from_millis(ms))
+    u64::try_from(socket.linger()).ok().map(|ms| Instant::now() + Duration::from_millis(ms))
 }
 
 impl Socket {

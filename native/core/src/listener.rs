@@ -1,4 +1,4 @@
-//! A listening UNIX socket: accepts, checks who is there, begins a session for each.
+//! A listening UNIX socket: accepts, begins a session for each.
 //!
 //! The path and its rules are Python's (`transports/ipc.py`); here is only the fd. Running out of fds
 //! pauses accepting, it neither spins nor aborts.
@@ -58,6 +58,7 @@ impl Listener {
                 Err(Errno::INTR | Errno::CONNABORTED) => {}
                 Err(errno) => {
                     log("accept", format!("cannot accept, pausing for {PAUSE:?}: {errno}"));
+                    io.out_of_fds();
                     io.call_at(Instant::now() + PAUSE, self.token);
                     break;
                 }

@@ -20,8 +20,6 @@ pub struct Options {
     /// For the next connect of a ROUTER.
     pub connect_routing_id: Vec<u8>,
     pub linger: i64,
-    /// True once LINGER was set by hand: a `multiprocessing` child then waits as long as it says.
-    pub linger_set: bool,
     pub reconnect_ivl: i64,
     pub reconnect_ivl_max: i64,
     pub backlog: i64,
@@ -48,7 +46,6 @@ impl Default for Options {
             routing_id: Vec::new(),
             connect_routing_id: Vec::new(),
             linger: -1,
-            linger_set: false,
             reconnect_ivl: 100,
             reconnect_ivl_max: 0,
             backlog: 100,
@@ -97,7 +94,6 @@ impl Options {
 
     /// False if there is no such number here.
     pub fn set(&mut self, number: i32, value: i64) -> bool {
-        self.linger_set |= number == LINGER;
         self.row(number).map(|row| *row = value).is_some()
     }
 

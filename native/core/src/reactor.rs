@@ -98,7 +98,13 @@ impl IoThread {
             handle: Mutex::default(),
         });
         let reactor = Reactor {
-            io: Io { thread: shared.clone(), epoll: epoll.into(), timers: BTreeSet::new() },
+            io: Io {
+                thread: shared.clone(),
+                epoll: epoll.into(),
+                timers: BTreeSet::new(),
+                luxury: false,
+                scarce: false,
+            },
             entries: Vec::new(),
             free: Vec::new(),
             generation: 0,
@@ -202,9 +208,24 @@ pub struct Io {
     pub thread: Arc<IoThread>,
     epoll: Fd,
     timers: BTreeSet<(Instant, u64)>,
+    /// Some peers cost more than one fd.
+    luxury: bool,
+    /// Fds are scarce: they should not.
+    scarce: bool,
 }
 
 impl Io {
+    /// A peer joined, with fds beyond its connection's or, if they are scarce or many, without.
+    pub fn peer_joined(&mut self, plenty: bool) {
+        self.luxury |= plenty;
+        self.scarce |= !plenty;
+    }
+
+    /// No fd was left for a new connection.
+    pub fn out_of_fds(&mut self) {
+        self.scarce = true;
+    }
+
     /// Reports edges of `fd` to `token`.
     pub fn watch(&self, fd: BorrowedFd<'_>, token: u64) -> std::result::Result<(), Errno> {
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
@@ -276,6 +297,9 @@ impl Reactor {
             if self.quit {
                 return;
             }
+            if std::mem::take(&mut self.io.scarce) && std::mem::take(&mut self.io.luxury) {
+                self.economise();
+            }
             while let Some(token) = self.io.due() {
                 self.call(token, |session, io| session.on_timer(io), |listener, io| listener.on_timer(io));
             }
@@ -315,6 +339,14 @@ impl Reactor {
                     self.call(token, |session, io| session.on_kill(io, &reason), |_, _| Next::Stay);
                 }
                 Command::Quit => self.quit = true,
+            }
+        }
+    }
+
+    fn economise(&mut self) {
+        for (_, entry) in &mut self.entries {
+            if let Some(Entry::Session(session)) = entry {
+                session.economise(&mut self.io);
             }
         }
     }

@@ -16,7 +16,7 @@
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,8 +43,8 @@ use crate::stats::Discard;
 
 /// Longest command of a handshake, in bytes; nothing larger is ever sent on the channel.
 const COMMAND_BYTES: usize = 8 * 1024;
-/// Beyond this many of our fds, doorbells are commands on the channel and pidfds are not opened:
-/// a binder then keeps one fd per peer.
+/// Beyond about this many peers doorbells are commands on the channel and pidfds are not opened; and
+/// when fds get scarce the first peers give theirs up too: a binder then keeps one fd per peer.
 const PEERS_WITH_BELLS: usize = 64;
 /// A full backlog answers EAGAIN at once; the listener is alive, so ask again soon.
 const BACKLOG_RETRY: Duration = Duration::from_millis(10);
@@ -92,6 +92,7 @@ struct Link {
     terms: Option<Terms>,
     routing_id: Vec<u8>,
     pidfd: Option<Fd>,
+    signaler: Option<Arc<PeerSignaler>>,
 }
 
 pub struct Session {
@@ -382,7 +383,7 @@ impl Session {
     fn offer(&mut self, slot: usize, options: &Options) -> Step<()> {
         let link = self.link.as_mut().ok_or("no connection")?;
         let wanted = link.terms.map_or(0, |terms| terms.ring_bytes as i64).max(options.ring_bytes);
-        let ring_bytes = (wanted.max(4096) as usize).next_power_of_two().min(1 << 26);
+        let ring_bytes = (wanted.max(4096) as usize).next_power_of_two().min(1 << 30);
         let (fd, segment) = PipeSegment::create(ring_bytes)?;
         let mut bytes = handshake::ready(self.socket.kind, options);
         bytes.extend(handshake::offer(ring_bytes, slot, keeps_bells()));
@@ -450,6 +451,8 @@ impl Session {
         self.handshake_by = None;
         self.attempts = 0;
         link.watch_peer_process(io, self.token);
+        link.signaler = Some(signaler.clone());
+        io.peer_joined(keeps_bells());
         let (out, input) = if binder { (0, 1) } else { (1, 0) };
         let channel = &link.channel;
         let writer = RingOut::new(
@@ -542,6 +545,17 @@ impl Session {
             return self.settle(io, flushed);
         }
         Next::Stay
+    }
+
+    /// Fds are scarce: keeps one for the connection and no more.
+    pub fn economise(&mut self, io: &mut Io) {
+        let Some(link) = &mut self.link else { return };
+        if let Some(pidfd) = link.pidfd.take() {
+            io.unwatch(pidfd.as_fd());
+        }
+        if let Some(signaler) = &link.signaler {
+            signaler.give_up_bell();
+        }
     }
 
     pub fn on_kill(&mut self, io: &mut Io, reason: &str) -> Next {
@@ -656,6 +670,7 @@ impl Link {
             terms: None,
             routing_id: Vec::new(),
             pidfd: None,
+            signaler: None,
         }
     }
 
@@ -669,17 +684,18 @@ impl Link {
         if connecter {
             bytes.extend(handshake::ready(socket.kind, options));
         }
-        self.channel.send(bytes, &[])?;
-        Ok(())
+        match self.channel.send(bytes, &[]) {
+            // Somebody who only looked whether we are here, as a second `bind` of the path does.
+            Err(Errno::PIPE | Errno::CONNRESET) => Err(Failure(String::new())),
+            sent => Ok(sent?),
+        }
     }
 
-    /// SO_PEERCRED (unix(7)): who connected, or who listens. Rings are for the same user and root.
+    /// SO_PEERCRED (unix(7)): who connected, or who listens. Rings are for the same user.
     fn check_credentials(&mut self) -> Step<()> {
-        let credentials = rustix::net::sockopt::socket_peercred(self.channel.fd())?;
-        let uid = credentials.uid.as_raw();
-        self.peer = Peer { pid: credentials.pid.as_raw_nonzero().get(), uid };
-        let ours = rustix::process::geteuid().as_raw();
-        if uid != ours && uid != 0 {
+        self.peer = credentials(self.channel.fd())?;
+        let (uid, ours) = (self.peer.uid, rustix::process::geteuid().as_raw());
+        if uid != ours {
             return Err(Failure(format!("peer has uid {uid}, we have {ours}: no rings")));
         }
         Ok(())
@@ -710,6 +726,24 @@ fn keeps_bells() -> bool {
     let open = fork::open_fds();
     let limit = rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     open < 3 * PEERS_WITH_BELLS && (open as u64).saturating_mul(4) < limit.saturating_mul(3)
+}
+
+/// Who is at the other end. Its pid is 0 if it lives in a pid namespace that we cannot see into; that is
+/// why this is not rustix's call, which has no such pid.
+fn credentials(fd: BorrowedFd<'_>) -> Result<Peer, Errno> {
+    let mut found = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+    let mut len = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: `found` and `len` are valid for writing, and `len` is the size of what `found` is.
+    let done = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            std::ptr::from_mut(&mut found).cast(),
+            &mut len,
+        )
+    };
+    if done == 0 { Ok(Peer { pid: found.pid, uid: found.uid }) } else { Err(Errno::INVAL) }
 }
 
 fn connect(address: &Address) -> Result<OwnedFd, Errno> {

@@ -5,7 +5,7 @@
 //! the first sleep.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll;
@@ -94,19 +94,13 @@ pub fn timespec(duration: Duration) -> Timespec {
     Timespec { tv_sec: duration.as_secs() as _, tv_nsec: duration.subsec_nanos() as _ }
 }
 
-/// How to ring a peer that sleeps.
-pub enum Bell {
-    /// The peer's own eventfd.
-    Event(Fd),
-    /// A command on the control channel, for peers that keep no fd for us or we none for them.
-    Channel,
-}
-
 /// A ring peer's ready words, and the slot by which it knows this pipe.
 pub struct PeerSignaler {
     page: ReadyPage,
     slot: u32,
-    bell: Bell,
+    /// The peer's own eventfd; without it a command on the control channel rings. Touched only when
+    /// the peer sleeps, and by the I/O thread when fds get scarce.
+    bell: Mutex<Option<Fd>>,
     channel: Arc<Channel>,
 }
 
@@ -117,17 +111,22 @@ impl PeerSignaler {
         slot: u32,
         channel: Arc<Channel>,
     ) -> Result<Self, SegmentError> {
-        let bell = event.map_or(Bell::Channel, |fd| Bell::Event(fd.into()));
+        let bell = Mutex::new(event.map(Fd::from));
         Ok(PeerSignaler { page: ReadyPage::attach(page)?, slot, bell, channel })
+    }
+
+    /// Does without the peer's eventfd from now on.
+    pub fn give_up_bell(&self) {
+        self.bell.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// Tells the peer that its pipe has something. True if a doorbell was rung.
     pub fn mark(&self) -> bool {
         let sleeping = ready::mark(&self.page, self.slot);
         if sleeping {
-            match &self.bell {
-                Bell::Event(event) => ring(event.as_fd()),
-                Bell::Channel => self.channel.send_wake(),
+            match &*self.bell.lock().unwrap_or_else(PoisonError::into_inner) {
+                Some(event) => ring(event.as_fd()),
+                None => self.channel.send_wake(),
             }
         }
         sleeping

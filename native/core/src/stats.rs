@@ -11,17 +11,14 @@ pub enum Discard {
     Linger,
     /// It did not have the shape that the socket type needs, or came from the wrong peer.
     Malformed,
-    /// The socket was closed with it unread.
-    Unread,
 }
 
 impl Discard {
-    pub const ALL: [(Discard, &'static str); 5] = [
+    pub const ALL: [(Discard, &'static str); 4] = [
         (Discard::PeerGone, "peer_gone"),
         (Discard::Unroutable, "unroutable"),
         (Discard::Linger, "linger"),
         (Discard::Malformed, "malformed"),
-        (Discard::Unread, "unread"),
     ];
 }
 

@@ -31,7 +31,7 @@ pub const ALIGN: u64 = 8;
 pub const PAGE: usize = 4096;
 pub const LINE: usize = 128;
 
-/// First word of a pipe segment: "shmzmq" and a zero word's opposite.
+/// First word of a pipe segment: "SHMZMQ" and the number 1.
 pub const MAGIC: u64 = 0x5348_4d5a_4d51_0001;
 /// Layout version. Bumped whenever an offset, a flag or a meaning on this page changes.
 pub const ABI: u32 = 1;

@@ -8,7 +8,7 @@
 //! | file | noun |
 //! |---|---|
 //! | [`layout`] | every offset, size and flag bit of the shared pages |
-//! | [`sync`] | the one import of atomics; the trait that lets loom stand in |
+//! | [`sync`] | the words of rings and ready pages; the trait that lets loom stand in |
 //! | [`ring`] | one writer, one reader: write, publish, read, credit, sleep bits, JUMP to a larger ring |
 //! | [`ready`] | the words by which many publishers wake one sleeping socket |
 //! | [`segment`] | memfd, seals, mapping; what is checked before a foreign fd is mapped |

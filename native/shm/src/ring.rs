@@ -26,8 +26,9 @@
 //! - R-5 JUMP is written between messages, so a message lies in one ring.
 //! - R-6 What the peer wrote is loaded once, checked, and only the checked copy is used. A value that
 //!   cannot be is [`Poisoned`]: the connection is of no more use, and nothing else is.
-//! - R-7 `delivered` passes a message when its first frame is handed out. After the reader's death,
-//!   every message beyond it has been handed to nobody.
+//! - R-7 `delivered` passes a message when its first frame is handed out, or when a reader that leaves
+//!   takes possession of it (`Rx::finish`). After the reader's death or departure, every message beyond
+//!   it has been handed to nobody and will be by nobody here.
 //!
 //! This file does not know what a socket is, how a sleeper is woken, or where the memory comes from.
 

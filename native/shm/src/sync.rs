@@ -1,4 +1,4 @@
-//! The only import of atomics in this crate.
+//! The atomics that ring.rs and ready.rs use.
 //!
 //! Algorithms take their words through [`Word`], because a loom atomic cannot live inside a mapping
 //! and a mapped word cannot be a loom atomic. The compiler sees one implementation per build of a

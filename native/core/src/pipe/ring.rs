@@ -23,7 +23,7 @@ type MappedTx = Tx<MappedControl, MappedRing>;
 type MappedRx = Rx<MappedControl, MappedRing>;
 
 /// A grown ring has room for this many of the message that did not fit. Enough blocks in flight keep
-/// both sides copying (docs/design/decisions: 64 KiB by blocks in flight).
+/// both sides copying (docs/design/decisions/0003 and 0004).
 const MESSAGES_PER_RING: u64 = 16;
 /// Above this a grown ring has room for few messages only: memory beats concurrency.
 const LARGE_RING_BYTES: u64 = 4 << 20;
@@ -94,8 +94,11 @@ impl RingOut {
             }
             Refusal::Closed => Write::Gone,
             Refusal::Length => Write::Failed(Error::Invalid("a frame has 4 GiB or more".to_owned())),
-            // The session hears of it from the reading side or from EOF; nothing goes out here.
-            Refusal::Poisoned(_) => Write::Gone,
+            // The reader broke the protocol: its connection ends, and the session hears that as EOF.
+            Refusal::Poisoned(_) => {
+                self.channel.shutdown();
+                Write::Gone
+            }
             Refusal::Space { grow } => {
                 let position = self.tx.reader_position();
                 let bytes = self.tx.bytes_for(parts);

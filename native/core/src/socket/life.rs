@@ -399,9 +399,8 @@ impl Socket {
         self.state().core.stats.clone()
     }
 
-    pub fn linger(&self) -> (i64, bool) {
-        let state = self.state();
-        (state.core.options.linger, state.core.options.linger_set)
+    pub fn linger(&self) -> i64 {
+        self.state().core.options.linger
     }
 }
 
