@@ -65,9 +65,6 @@ pub trait Bytes {
     fn capacity(&self) -> u64;
     fn load_header(&self, offset: u64) -> u64;
     fn store_header(&self, offset: u64, header: u64);
-    /// A hint: the bytes some way behind `offset` are about to be written.
-    #[inline(always)]
-    fn expect(&self, _offset: u64) {}
     /// # Safety
     /// `from` is readable for `len` bytes; `offset + len <= capacity`.
     unsafe fn put(&self, offset: u64, from: *const u8, len: usize);
@@ -321,7 +318,6 @@ impl<C: Control, B: Bytes> Tx<C, B> {
             self.w += room;
             offset = 0;
         }
-        self.ring.expect(offset + bytes);
         // SAFETY: the caller keeps `len` bytes readable; offset + bytes <= capacity by the lines above.
         unsafe { self.ring.put(offset + HEADER_BYTES, from, len) };
         self.header(offset, flags, len as u64);

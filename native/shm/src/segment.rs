@@ -166,9 +166,6 @@ impl Control for MappedControl {
     }
 }
 
-/// How far before its writing a line is asked for, in bytes.
-const AHEAD: u64 = 512;
-
 /// [`Bytes`] over a part of a map.
 pub struct MappedRing {
     /// First byte of the ring, inside `map`.
@@ -219,19 +216,6 @@ impl Bytes for MappedRing {
     fn store_header(&self, offset: u64, header: u64) {
         // SAFETY: as in `load_header`.
         unsafe { &*self.at.add(offset as usize).cast::<AtomicU64>() }.store(header, Ordering::Relaxed);
-    }
-    #[inline(always)]
-    fn expect(&self, offset: u64) {
-        // The reader's CPU still holds these lines; asking for them now hides the time they travel.
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: PREFETCHW faults on no address and changes no register (AMD64 manual, volume 3); CPUs
-        // that do not have it take it for a NOP.
-        unsafe {
-            let ahead = self.at.add(((offset + AHEAD) & (self.capacity - 1)) as usize);
-            core::arch::asm!("prefetchw [{}]", in(reg) ahead, options(nostack, preserves_flags, readonly));
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = offset;
     }
     #[inline(always)]
     unsafe fn put(&self, offset: u64, from: *const u8, len: usize) {
