@@ -81,6 +81,7 @@ pub fn after_fork_in_parent() {
 pub fn after_fork_in_child() {
     fork::after_in_child();
     LOG.renew();
+    crate::session::forget_peers();
     // The parent's contexts are not ours to end: their memory stays until this process does.
     CONTEXTS.renew().into_iter().flatten().for_each(std::mem::forget);
 }

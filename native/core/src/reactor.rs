@@ -215,10 +215,10 @@ pub struct Io {
 }
 
 impl Io {
-    /// A peer joined, with fds beyond its connection's or, if they are scarce or many, without.
-    pub fn peer_joined(&mut self, plenty: bool) {
-        self.luxury |= plenty;
-        self.scarce |= !plenty;
+    /// A peer joined, perhaps with fds beyond its connection's.
+    pub fn peer_joined(&mut self, luxury: bool, scarce: bool) {
+        self.luxury |= luxury;
+        self.scarce |= scarce;
     }
 
     /// No fd was left for a new connection.

@@ -19,6 +19,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll::EventFlags;
@@ -93,6 +94,16 @@ struct Link {
     routing_id: Vec<u8>,
     pidfd: Option<Fd>,
     signaler: Option<Arc<PeerSignaler>>,
+    /// In PEERS.
+    counted: bool,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if self.counted {
+            PEERS.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 pub struct Session {
@@ -452,7 +463,9 @@ impl Session {
         self.attempts = 0;
         link.watch_peer_process(io, self.token);
         link.signaler = Some(signaler.clone());
-        io.peer_joined(keeps_bells());
+        link.counted = true;
+        io.peer_joined(keeps_bells(), fds_are_scarce());
+        PEERS.fetch_add(1, Ordering::Relaxed);
         let (out, input) = if binder { (0, 1) } else { (1, 0) };
         let channel = &link.channel;
         let writer = RingOut::new(
@@ -584,7 +597,7 @@ impl Session {
         let _ = self.receive(io);
         if let Some(link) = self.link.take() {
             io.unwatch(link.channel.fd());
-            match (self.slot.take(), link.phase) {
+            match (self.slot.take(), &link.phase) {
                 (Some(slot), Phase::Live) => {
                     self.socket.part(slot);
                     // Unread input keeps the channel alive; the peer must hear of it now.
@@ -671,6 +684,7 @@ impl Link {
             routing_id: Vec::new(),
             pidfd: None,
             signaler: None,
+            counted: false,
         }
     }
 
@@ -720,12 +734,23 @@ impl Link {
     }
 }
 
-/// True while doorbells and pidfds may cost fds of their own: for the first peers, and while at least
-/// a quarter of RLIMIT_NOFILE is free.
-fn keeps_bells() -> bool {
-    let open = fork::open_fds();
+/// Live ring connections of this process.
+static PEERS: AtomicUsize = AtomicUsize::new(0);
+
+/// In a forked child: the parent's connections are not ours.
+pub fn forget_peers() {
+    PEERS.store(0, Ordering::Relaxed);
+}
+
+/// Less than a quarter of RLIMIT_NOFILE is free.
+fn fds_are_scarce() -> bool {
     let limit = rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    open < 3 * PEERS_WITH_BELLS && (open as u64).saturating_mul(4) < limit.saturating_mul(3)
+    (fork::open_fds() as u64).saturating_mul(4) >= limit.saturating_mul(3)
+}
+
+/// True while doorbells and pidfds may cost fds of their own: for the first peers, while fds are plenty.
+fn keeps_bells() -> bool {
+    PEERS.load(Ordering::Relaxed) < PEERS_WITH_BELLS && !fds_are_scarce()
 }
 
 /// Who is at the other end. Its pid is 0 if it lives in a pid namespace that we cannot see into; that is

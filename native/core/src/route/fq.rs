@@ -66,6 +66,9 @@ impl Core {
             match self.read_pipe(slot, sink) {
                 Read::Frame { more, bytes } => {
                     self.received(more, bytes);
+                    if !more {
+                        self.end_if_drained(slot);
+                    }
                     return Ok((slot, more));
                 }
                 Read::NoRoom => return Err(Error::NoRoom),
@@ -114,6 +117,17 @@ impl Core {
             if self.inbox.current >= self.inbox.active.len() {
                 self.inbox.current = 0;
             }
+        }
+    }
+
+    /// The last message of a peer that is gone was its last: its pipe and connection go at once.
+    #[inline(always)]
+    fn end_if_drained(&mut self, slot: usize) {
+        if let Some(Some(pipe)) = self.pipes.get_mut(slot)
+            && pipe.ending
+            && pipe.look() == State::Ended
+        {
+            self.end(slot);
         }
     }
 

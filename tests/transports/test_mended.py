@@ -1,0 +1,168 @@
+"""Bugs that were found by review, each with the test that was red; what the oracle does does not matter here.
+
+One test per bug; its docstring says what happened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+
+import pytest
+
+from kit import CAP_MS, Task, expect, marry, wait_until
+
+pytestmark = pytest.mark.shmzmq_only("shmzmq's own bugs")
+
+
+def test_parts_that_close_the_socket_while_they_are_sent_raise_and_harm_nothing(zmq, sockets, inproc):
+    """The call went on with a handle into the native socket that close had replaced."""
+    push = sockets(zmq.PUSH)
+    push.bind(inproc)
+
+    def parts():
+        yield b"first"
+        push.close()
+        yield b"second"
+
+    with pytest.raises(zmq.ZMQError):
+        push.send_multipart(parts())
+
+
+def test_blocked_receive_ends_with_enotsock_each_time_another_thread_closes(zmq, sockets, ipc):
+    """A blocked call kept a reference into the handle; after the close it read freed memory."""
+    for _ in range(20):
+        pull = sockets(zmq.PULL)
+        pull.bind(ipc)
+        task = Task(pull.recv)
+        task.wait_blocked()
+        pull.close()
+        with pytest.raises(zmq.ZMQError) as caught:
+            task.result()
+        assert caught.value.errno == zmq.ENOTSOCK
+
+
+def test_fd_of_a_rep_with_two_requests_does_not_hang_its_receive(zmq, sockets, ipc):
+    """Arming the FD looped for ever on input that a REP does not take before its reply."""
+    rep, first, second = sockets(zmq.REP), sockets(zmq.REQ), sockets(zmq.REQ)
+    rep.bind(ipc)
+    for req in (first, second):
+        req.connect(ipc)
+        req.send(b"request")
+    wait_until(lambda: rep.stats()["connected"] == 2, "both requests to arrive")
+    assert rep.get(zmq.FD) >= 0
+    expect(rep, b"request")
+    rep.send(b"reply")
+    expect(rep, b"request")
+
+
+def test_frames_of_two_peers_are_never_joined_to_one_message(zmq, sockets, ipc):
+    """A peer that broke off inside a message had it continued by the next peer's frames."""
+    router, rude, other = sockets(zmq.ROUTER), sockets(zmq.DEALER), sockets(zmq.DEALER)
+    router.maxmsgsize = 100
+    router.rcvtimeo = CAP_MS
+    router.bind(ipc)
+    rude.routing_id, other.routing_id = b"rude", b"other"
+    for dealer in (rude, other):
+        dealer.connect(ipc)
+    marry(router, rude, other)
+    rude.send_multipart([b"hello", b"x" * 1000])
+    other.send_multipart([b"secret"])
+
+    def next_of_other():
+        message = router.recv_multipart()
+        assert message[0] == b"other" or b"secret" not in message
+        return message == [b"other", b"secret"]
+
+    wait_until(next_of_other, "the other peer's whole message")
+
+
+def test_unread_messages_of_a_binder_that_left_are_read_without_reconnecting(zmq, sockets, ipc):
+    """RECONNECT_IVL=-1 gave the pipe up with what had arrived in it."""
+    pull, push = sockets(zmq.PULL), sockets(zmq.PUSH)
+    push.bind(ipc)
+    pull.reconnect_ivl = -1
+    pull.connect(ipc)
+    for number in range(10):
+        push.send(b"%d" % number)
+    push.close()
+    wait_until(lambda: pull.stats()["disconnected"] == 1, "the PULL to see that the binder left")
+    for number in range(10):
+        expect(pull, b"%d" % number)
+
+
+def test_disconnect_with_queued_messages_delivers_them_and_leaves_no_connection(zmq, sockets, ipc):
+    """The connection that delivered them was never closed."""
+    dealer, late = sockets(zmq.DEALER), sockets(zmq.DEALER)
+    dealer.connect(ipc)
+    dealer.send(b"queued")
+    dealer.disconnect(ipc)
+    late.bind(ipc)
+    expect(late, b"queued")
+    wait_until(lambda: not dealer.peers() and not late.peers(), "both ends to let go of the connection")
+
+
+def test_mandatory_router_that_waits_for_credit_is_woken(zmq, sockets, ipc):
+    """The mark that returned the credit was taken by whoever entered first, and nobody remembered it."""
+    router, dealer = sockets(zmq.ROUTER), sockets(zmq.DEALER)
+    router.sndhwm, dealer.rcvhwm = 1, 1
+    router.router_mandatory = 1
+    router.sndtimeo = dealer.rcvtimeo = CAP_MS
+    dealer.routing_id = b"d"
+    router.bind(ipc)
+    dealer.connect(ipc)
+    marry(router, dealer)
+    rounds = 3000
+
+    def send_all():
+        for _ in range(rounds):
+            router.send_multipart([b"d", b"work"])
+
+    task = Task(send_all)
+    for _ in range(rounds):
+        assert dealer.recv() == b"work"
+    task.result()
+
+
+def test_poll_for_room_sleeps_although_input_is_unread(zmq, sockets, ipc):
+    """Unread input ended every spin and every sleep of a poll that did not ask for it."""
+    one, two = sockets(zmq.PAIR), sockets(zmq.PAIR)
+    one.sndhwm, two.rcvhwm = 1, 1
+    one.bind(ipc)
+    two.connect(ipc)
+    marry(one, two)
+    two.send(b"unread")
+    assert one.poll(CAP_MS) == zmq.POLLIN
+    with contextlib.suppress(zmq.Again):
+        while True:
+            one.send(b"fill", zmq.DONTWAIT)
+    before = time.process_time()
+    assert one.poll(300, zmq.POLLOUT) == 0
+    # Not a speed: a busy wait burns all of the 300 ms, a sleep next to none.
+    assert time.process_time() - before < 0.2
+
+
+def test_departed_inproc_peers_of_a_push_that_only_polls_are_forgotten(zmq, sockets, inproc):
+    """A pipe that was first found dead by a poll stayed for ever."""
+    push = sockets(zmq.PUSH)
+    push.bind(inproc)
+    for _ in range(5):
+        pull = sockets(zmq.PULL)
+        pull.connect(inproc)
+        pull.close()
+        push.poll(0, zmq.POLLOUT)
+    assert not push.peers()
+
+
+def test_probe_of_a_bound_path_disturbs_nobody(zmq, sockets, ipc, caplog):
+    """A refused second bind was logged by the owner as a failed handshake."""
+    pull, second = sockets(zmq.PULL), sockets(zmq.PULL)
+    pull.bind(ipc)
+    with pytest.raises(zmq.ZMQError, match=str(os.getpid())):
+        second.bind(ipc)
+    push = sockets(zmq.PUSH)
+    push.connect(ipc)
+    push.send(b"served")
+    expect(pull, b"served")
+    assert pull.stats()["handshakes_failed"] == 0
