@@ -324,6 +324,16 @@ class Stage:
     def expect_no_more_held(self, actor, story):
         """Rings may be others: they grow with the load. The victims' are gone."""
         if actor.start is None:
+            # Every actor of one side is connected with every one of the other; a late peer is no leak.
+            others = self.alive(self.receivers if actor in self.senders else self.senders)
+
+            def all_connected():
+                held = Held(actor.child.pid)
+                # The segment is there first; the pidfd comes when the handshake is done.
+                whole = min(held.segments["pipe"], held.fds["anon_inode:[pidfd]"])
+                return whole == len(others) and not held.connections & self.dead
+
+            wait_until(all_connected, f"{actor.child.name} to be connected with {len(others)} {story}", CAP)
             actor.start = Held(actor.child.pid)
             return
         beyond = lambda: Held(actor.child.pid).beyond(actor.start, self.dead)  # noqa: E731

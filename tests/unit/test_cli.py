@@ -27,11 +27,18 @@ def shmzmq(*args, **more):
     return subprocess.run(command, capture_output=True, text=True, timeout=CAP_SECONDS, check=False, **more)
 
 
+def obey_interrupts():
+    """In the child, before the command: Ctrl-C means what it means at a terminal."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextlib.contextmanager
 def running_shmzmq(*args, **more):
     """The command while it runs; killed at the end if the test did not see to it."""
     command = [sys.executable, "-m", "shmzmq", *map(str, args)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
+    # A shell that runs the tests in the background has SIGINT ignored, and children inherit that.
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, preexec_fn=obey_interrupts, **pipes, **more)  # noqa: PLW1509
     with process:
         try:
             yield process
