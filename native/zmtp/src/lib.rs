@@ -19,8 +19,8 @@
 //! There is no `mechanism/` yet: NULL is READY and ERROR and nothing else, so its whole sequence
 //! is the table in `state`. A second mechanism is what would make the directory worth having.
 //!
-//! Sources: RFC 37 (ZMTP 3.1), RFC 23 (ZMTP 3.0), <https://rfc.zeromq.org>; where libzmq differs
-//! from them, `reference/reliability.md` section 3 says what was measured.
+//! Sources: RFC 37 (ZMTP 3.1), RFC 23 (ZMTP 3.0), <https://rfc.zeromq.org>; where libzmq 4.3.5 differs
+//! from them, the rule that follows it says so.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs, clippy::indexing_slicing)]
