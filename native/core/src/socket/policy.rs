@@ -15,7 +15,7 @@ use crate::stats::Stats;
 const SKIPS_MAX: u32 = 64;
 const PROBE_EVERY: u32 = 64;
 const PROBE: Duration = Duration::from_micros(100);
-/// Bounds of `pace` in spin-loop hints (some 20 ns each), for small messages and for large ones, and the
+/// Bounds of `pace` in spin-loop hints, for small messages and for large ones, and the
 /// bursts it aims between. Found by trying, docs/design/decisions/0004.
 const GAP_MIN: u32 = 4;
 const GAP_MAX: u32 = 64;
