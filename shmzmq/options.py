@@ -162,7 +162,6 @@ _NEXT: Final[Effect] = "next bind or connect"
 _NO_TCP: Final = "tcp:// is not served yet"
 _NO_SECURITY: Final = "no security mechanism but NULL exists yet"
 _NO_FILTERS: Final = "no peer is filtered yet"
-_NO_PUBSUB: Final = "the publish/subscribe sockets do not exist yet"
 _NO_STREAM: Final = "the STREAM socket does not exist yet"
 _NO_HEARTBEAT: Final = "no heartbeats are sent yet"
 _NO_TRANSPORT: Final = "its transport is not served"
@@ -235,28 +234,28 @@ _IDENTITY_ROWS: Final = (
 )  # fmt: skip
 
 _PUBSUB_ROWS: Final = (
-    _row(_S.SUBSCRIBE, "receive messages that begin with this", unit="bytes", minimum=0, takes_text=True,
-         applies_to=frozenset({_T.SUB}), **_WRITE_ONLY, **_REMEMBER, reason=_NO_PUBSUB),
+    _row(_S.SUBSCRIBE, "receive messages that begin with this; XPUB_MANUAL: the last peer does", unit="bytes",
+         minimum=0, takes_text=True, applies_to=_PUBLISHERS | {_T.SUB}, **_WRITE_ONLY),
     _row(_S.UNSUBSCRIBE, "take one SUBSCRIBE back", unit="bytes", minimum=0, takes_text=True,
-         applies_to=frozenset({_T.SUB}), **_WRITE_ONLY, **_REMEMBER, reason=_NO_PUBSUB),
-    _row(_S.XPUB_VERBOSE, "deliver repeated subscriptions too", **_TRUTHY, **_WRITE_ONLY, **_REMEMBER,
-         reason=_NO_PUBSUB, applies_to=_PUBLISHERS),
+         applies_to=_PUBLISHERS | {_T.SUB}, **_WRITE_ONLY),
+    _row(_S.XPUB_VERBOSE, "deliver repeated subscriptions too", **_TRUTHY, **_WRITE_ONLY,
+         applies_to=_PUBLISHERS),
     _row(_S.XPUB_VERBOSER, "deliver repeated subscriptions and unsubscriptions too", **_TRUTHY, **_WRITE_ONLY,
-         **_REMEMBER, reason=_NO_PUBSUB, applies_to=_PUBLISHERS),
-    _row(_S.XPUB_MANUAL, "the program answers subscriptions itself", **_TRUTHY, **_WRITE_ONLY, **_REMEMBER,
-         reason=_NO_PUBSUB, applies_to=_PUBLISHERS),
+         applies_to=_PUBLISHERS),
+    _row(_S.XPUB_MANUAL, "the program answers subscriptions itself", **_TRUTHY, **_WRITE_ONLY,
+         applies_to=_PUBLISHERS),
     _row(_S.XPUB_MANUAL_LAST_VALUE, "XPUB_MANUAL for last-value caches; draft", **_TRUTHY, **_WRITE_ONLY,
-         **_REMEMBER, reason=_NO_PUBSUB, applies_to=_PUBLISHERS),
+         applies_to=_PUBLISHERS),
     _row(_S.XPUB_NODROP, "a full peer is EAGAIN instead of a dropped message", **_TRUTHY, **_WRITE_ONLY,
-         **_REMEMBER, reason=_NO_PUBSUB, applies_to=_PUBLISHERS | {_T.RADIO}),
+         applies_to=_PUBLISHERS),
     _row(_S.XPUB_WELCOME_MSG, "first message to each new subscriber", unit="bytes", minimum=0, default=b"",
-         **_WRITE_ONLY, **_REMEMBER, reason=_NO_PUBSUB, applies_to=_PUBLISHERS),
+         **_WRITE_ONLY, applies_to=_PUBLISHERS),
     _row(_S.ONLY_FIRST_SUBSCRIBE, "only the first part of a multipart is a subscription; draft", **_TRUTHY,
-         **_WRITE_ONLY, **_REMEMBER, reason=_NO_PUBSUB, applies_to=_PUBLISHERS | {_T.XSUB}),
+         **_WRITE_ONLY, applies_to=_PUBLISHERS | {_T.XSUB}),
     _row(_S.INVERT_MATCHING, "receive what no subscription matches", unit=_TRUTH, default=0, effect=_NEXT,
-         **_REMEMBER, reason=_NO_PUBSUB, elsewhere="ignored", applies_to=_PUBLISHERS | {_T.SUB, _T.XSUB}),
+         elsewhere="ignored", applies_to=_PUBLISHERS | {_T.SUB, _T.XSUB}),
     _row(_S.TOPICS_COUNT, "number of topics subscribed to; draft", unit="topics", default=0, **_READ_ONLY,
-         **_REMEMBER, reason=_NO_PUBSUB, applies_to=_PUBLISHERS | {_T.SUB, _T.XSUB}),
+         applies_to=_PUBLISHERS | {_T.SUB, _T.XSUB}),
     _refused(_S.XSUB_VERBOSE_UNSUBSCRIBE, "XSUB passes every unsubscription on; draft"),
 )  # fmt: skip
 

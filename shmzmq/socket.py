@@ -27,6 +27,7 @@ from .errors import ZMQBindError, ZMQError, error_for
 from .options import (
     ATTRIBUTES,
     SOCKET_OPTIONS,
+    MethodOption,
     OptionRow,
     check_readable,
     declared,
@@ -49,9 +50,13 @@ _NATIVE = frozenset(
     {
         _O.LINGER, _O.RECONNECT_IVL, _O.BACKLOG, _O.RECONNECT_IVL_MAX, _O.MAXMSGSIZE, _O.SNDHWM, _O.RCVHWM,
         _O.RCVTIMEO, _O.SNDTIMEO, _O.ROUTER_MANDATORY, _O.IMMEDIATE, _O.PROBE_ROUTER, _O.REQ_CORRELATE,
-        _O.REQ_RELAXED, _O.ROUTER_HANDOVER, _O.HANDSHAKE_IVL, ShmOption.SPIN_US, ShmOption.RING_BYTES,
+        _O.REQ_RELAXED, _O.ROUTER_HANDOVER, _O.HANDSHAKE_IVL, _O.XPUB_VERBOSE, _O.XPUB_VERBOSER, _O.XPUB_MANUAL,
+        _O.XPUB_MANUAL_LAST_VALUE, _O.XPUB_NODROP, _O.ONLY_FIRST_SUBSCRIBE, _O.INVERT_MATCHING, _O.TOPICS_COUNT,
+        ShmOption.SPIN_US, ShmOption.RING_BYTES,
     }
 )  # fmt: skip
+# The same, with bytes; they cannot be read.
+_NATIVE_BYTES = frozenset({_O.SUBSCRIBE, _O.UNSUBSCRIBE, _O.XPUB_WELCOME_MSG})
 # Options that are read from the socket's state.
 _STATE: dict[int, Callable[[Socket], Any]] = {
     _O.TYPE: lambda socket: int(socket._type),
@@ -128,7 +133,7 @@ class Socket(NativeSocket):
     Shape    context: its maker; socket_type: a SocketType or its number.
     Threads  any, at any time; a multipart message sent with send_multipart is atomic.
     Fork     a socket made before a fork raises ForkedError in the child.
-    Source   RFC 28 (REQ, REP, DEALER, ROUTER), RFC 30 (PUSH, PULL), RFC 31 (PAIR).
+    Source   RFC 28 (REQ, REP, DEALER, ROUTER), RFC 29 (PUB, SUB, XPUB, XSUB), RFC 30 (PUSH, PULL), RFC 31 (PAIR).
     """
 
     copy_threshold: int = 65536
@@ -383,6 +388,9 @@ class Socket(NativeSocket):
                 self._set_routing_id(value)
             elif row.number == _O.CONNECT_ROUTING_ID:
                 self._set_connect_routing_id(value)
+            elif row.number in _NATIVE_BYTES:
+                self._set_bytes(row.number, value)
+                return
         elif row.number in _NATIVE:
             self._set_int(row.number, value)
             self._linger_was_set |= row.number == _O.LINGER
@@ -421,6 +429,23 @@ class Socket(NativeSocket):
 
     setsockopt_string = setsockopt_unicode = set_string
     getsockopt_string = getsockopt_unicode = get_string
+
+    def subscribe(self, topic: str | bytes) -> None:
+        """Receive messages that begin with `topic`, bytes or text (SUB; XPUB with XPUB_MANUAL).
+
+        Subscriptions are counted: what was subscribed to twice is cancelled by the second `unsubscribe`.
+
+        Raises   TypeError        neither str nor bytes.
+                 ZMQError EINVAL  not for this type.
+        """
+        self.set(_O.SUBSCRIBE, topic.encode() if isinstance(topic, str) else topic)
+
+    def unsubscribe(self, topic: str | bytes) -> None:
+        """Take one `subscribe` back; without effect if there was none. Raises as `subscribe` does."""
+        self.set(_O.UNSUBSCRIBE, topic.encode() if isinstance(topic, str) else topic)
+
+    subscribe = MethodOption(row_for("SUBSCRIBE"), subscribe)  # type: ignore[assignment]
+    unsubscribe = MethodOption(row_for("UNSUBSCRIBE"), unsubscribe)  # type: ignore[assignment]
 
     def set_hwm(self, value: int) -> None:
         """Set both high-water marks."""

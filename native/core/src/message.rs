@@ -109,6 +109,30 @@ pub trait Frames {
     fn keep(&self, index: usize) -> Payload;
 }
 
+/// A message of one frame that is ours and not the caller's.
+pub struct Own {
+    payload: Payload,
+    parts: [Part; 1],
+}
+
+impl Own {
+    pub fn new(bytes: Vec<u8>) -> Own {
+        let payload = Payload::from(bytes);
+        let parts = [payload.part()];
+        Own { payload, parts }
+    }
+}
+
+impl Frames for Own {
+    fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    fn keep(&self, _index: usize) -> Payload {
+        Payload::from(self.payload.bytes())
+    }
+}
+
 /// A message as a socket type sends it: an envelope of its own, then the caller's frames from `skip` on.
 #[derive(Clone, Copy)]
 pub struct Outgoing<'a> {

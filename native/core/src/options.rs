@@ -10,7 +10,9 @@ macro_rules! numbers {
 numbers! {
     ROUTING_ID = 5, LINGER = 17, RECONNECT_IVL = 18, BACKLOG = 19, RECONNECT_IVL_MAX = 21, MAXMSGSIZE = 22,
     SNDHWM = 23, RCVHWM = 24, RCVTIMEO = 27, SNDTIMEO = 28, ROUTER_MANDATORY = 33, IMMEDIATE = 39,
-    PROBE_ROUTER = 51, REQ_CORRELATE = 52, REQ_RELAXED = 53, ROUTER_HANDOVER = 56, HANDSHAKE_IVL = 66,
+    SUBSCRIBE = 6, UNSUBSCRIBE = 7, XPUB_VERBOSE = 40, XPUB_NODROP = 69, XPUB_MANUAL = 71,
+    XPUB_WELCOME_MSG = 72, INVERT_MATCHING = 74, XPUB_VERBOSER = 78, XPUB_MANUAL_LAST_VALUE = 98,
+    ONLY_FIRST_SUBSCRIBE = 108, TOPICS_COUNT = 116, PROBE_ROUTER = 51, REQ_CORRELATE = 52, REQ_RELAXED = 53, ROUTER_HANDOVER = 56, HANDSHAKE_IVL = 66,
     SPIN_US = 1000, RING_BYTES = 1005,
 }
 
@@ -35,6 +37,8 @@ pub struct Options {
     pub req_correlate: i64,
     pub req_relaxed: i64,
     pub handshake_ivl: i64,
+    pub invert_matching: i64,
+    pub only_first_subscribe: i64,
     pub spin_us: i64,
     pub ring_bytes: i64,
 }
@@ -61,6 +65,8 @@ impl Default for Options {
             req_correlate: 0,
             req_relaxed: 0,
             handshake_ivl: 30_000,
+            invert_matching: 0,
+            only_first_subscribe: 0,
             spin_us: -1,
             ring_bytes: shmzmq_shm::layout::RING_BYTES as i64,
         }
@@ -86,6 +92,8 @@ impl Options {
             REQ_CORRELATE => &mut self.req_correlate,
             REQ_RELAXED => &mut self.req_relaxed,
             HANDSHAKE_IVL => &mut self.handshake_ivl,
+            INVERT_MATCHING => &mut self.invert_matching,
+            ONLY_FIRST_SUBSCRIBE => &mut self.only_first_subscribe,
             SPIN_US => &mut self.spin_us,
             RING_BYTES => &mut self.ring_bytes,
             _ => return None,

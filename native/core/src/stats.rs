@@ -11,14 +11,20 @@ pub enum Discard {
     Linger,
     /// It did not have the shape that the socket type needs, or came from the wrong peer.
     Malformed,
+    /// PUB, XPUB or XSUB: that peer's high-water marks were reached (RFC 29).
+    HighWater,
+    /// XPUB: nobody received the subscriptions that were announced.
+    Notification,
 }
 
 impl Discard {
-    pub const ALL: [(Discard, &'static str); 4] = [
+    pub const ALL: [(Discard, &'static str); 6] = [
         (Discard::PeerGone, "peer_gone"),
         (Discard::Unroutable, "unroutable"),
         (Discard::Linger, "linger"),
         (Discard::Malformed, "malformed"),
+        (Discard::HighWater, "high_water"),
+        (Discard::Notification, "notification"),
     ];
 }
 

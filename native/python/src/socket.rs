@@ -661,6 +661,11 @@ impl Socket {
         self.core(py)?.option(number).map_err(|error| raise(py, &error))
     }
 
+    /// Sets an option of this type whose value is bytes.
+    fn _set_bytes(&self, py: Python<'_>, number: i32, value: &[u8]) -> PyResult<()> {
+        self.core(py)?.set_bytes(number, value).map_err(|error| raise(py, &error))
+    }
+
     fn _set_routing_id(&self, py: Python<'_>, id: Vec<u8>) -> PyResult<()> {
         self.core(py)?.set_routing_id(&id).map_err(|error| raise(py, &error))
     }

@@ -273,10 +273,7 @@ impl<C: Control, B: Bytes> Tx<C, B> {
     /// parts there is no message, and nothing is written.
     #[inline]
     pub fn put(&mut self, parts: &[Part]) -> Result<(), Refusal> {
-        let extent = self.extent(parts);
-        if !self.has_credit() || extent + JUMP_RESERVE > self.room() || self.closed_by_reader {
-            self.admit(parts, extent)?;
-        }
+        self.check(parts)?;
         let Some((last, before)) = parts.split_last() else { return Ok(()) };
         for part in before {
             self.record(VALID | MORE, part.at, part.len);
@@ -286,7 +283,17 @@ impl<C: Control, B: Bytes> Tx<C, B> {
         Ok(())
     }
 
-    /// The slow half of `put`: asks the reader's word before it refuses.
+    /// Would [`Self::put`] take the message?
+    #[inline(always)]
+    pub fn check(&mut self, parts: &[Part]) -> Result<(), Refusal> {
+        let extent = self.extent(parts);
+        if !self.has_credit() || extent + JUMP_RESERVE > self.room() || self.closed_by_reader {
+            self.admit(parts, extent)?;
+        }
+        Ok(())
+    }
+
+    /// The slow half of `check`: asks the reader's word before it refuses.
     #[cold]
     fn admit(&mut self, parts: &[Part], extent: u64) -> Result<(), Refusal> {
         self.refresh()?;
@@ -634,6 +641,15 @@ impl<C: Control, B: Bytes> Rx<C, B> {
     pub unsafe fn copy(&self, frame: Frame, to: *mut u8) {
         // SAFETY: `peek` checked that the range lies inside the ring.
         unsafe { self.ring.get(frame.offset, to, frame.len) };
+    }
+
+    /// Copies the first `len` bytes of the frame out, without consuming anything.
+    ///
+    /// # Safety
+    /// `to` is writable for `len` bytes; `frame` came from the last [`Self::peek`].
+    pub unsafe fn copy_prefix(&self, frame: Frame, to: *mut u8, len: usize) {
+        // SAFETY: `peek` checked that the whole frame lies inside the ring.
+        unsafe { self.ring.get(frame.offset, to, len.min(frame.len)) };
     }
 
     /// Gives the frame's room back. True: the writer's socket must be marked ready.

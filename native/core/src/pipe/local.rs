@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::ring::State;
 use super::{Read, Write};
-use crate::lock::AttemptLock;
+use crate::lock::{AttemptLock, Guard};
 use crate::message::{Message, Outgoing, Payload, Sink};
 use crate::options::credit;
 use crate::signaler::Signaler;
@@ -82,13 +82,24 @@ impl LocalOut {
     }
 
     pub fn write(&mut self, message: Outgoing<'_>) -> Write {
-        let mut queue = self.shared.queue.lock();
+        let queue = self.shared.queue.lock();
         if queue.reader_closed {
             return Write::Gone;
         }
         if queue.full() {
             return Write::Full;
         }
+        self.push(queue, message)
+    }
+
+    /// `write` without regard to the high-water marks.
+    pub fn write_state(&mut self, message: Outgoing<'_>) -> Write {
+        let queue = self.shared.queue.lock();
+        if queue.reader_closed { Write::Gone } else { self.push(queue, message) }
+    }
+
+    #[inline(always)]
+    fn push(&self, mut queue: Guard<'_, Queue>, message: Outgoing<'_>) -> Write {
         queue.messages.push_back(message.to_message());
         if std::mem::take(&mut queue.reader_asleep) {
             let reader = queue.reader.clone();
@@ -181,6 +192,18 @@ impl LocalIn {
         mark(writer);
         self.current = Some(message.first);
         self.rest = message.rest.into_iter();
+        true
+    }
+
+    /// The first `most` bytes of the frame at hand, into `to`. False: there is no frame.
+    pub fn front(&mut self, most: usize, to: &mut Vec<u8>) -> bool {
+        if self.current.is_none() && !self.next_message() {
+            return false;
+        }
+        let Some(payload) = &self.current else { return false };
+        let bytes = payload.bytes();
+        to.clear();
+        to.extend_from_slice(&bytes[..most.min(bytes.len())]);
         true
     }
 

@@ -227,6 +227,37 @@ impl Pipe {
         }
     }
 
+    /// Writes to a live connection, whatever the high-water marks say. Gone: there is none.
+    pub fn write_state(
+        &mut self,
+        message: Outgoing<'_>,
+        scratch: &mut Vec<Part>,
+        stats: &mut Stats,
+    ) -> Write {
+        match &mut self.out {
+            Out::Ring(ring) => ring.write_state(message.parts(scratch), stats),
+            Out::Local(local) => local.write_state(message),
+            // The connection is up, and its ring is being filled from this queue.
+            Out::Queue(queue) if self.peer.is_some() => {
+                queue.push_back(message.to_message());
+                Write::Done
+            }
+            _ => Write::Gone,
+        }
+    }
+
+    /// The first `most` bytes of the next frame, into `to`; empty if there is none.
+    pub fn front(&mut self, most: usize, to: &mut Vec<u8>) {
+        let found = match &mut self.current {
+            Some(In::Ring(ring)) => ring.front(most, to),
+            Some(In::Local(local)) => local.front(most, to),
+            None => false,
+        };
+        if !found {
+            to.clear();
+        }
+    }
+
     /// True if the local peer has closed.
     pub fn is_gone(&self) -> bool {
         matches!(&self.out, Out::Local(local) if local.is_gone())

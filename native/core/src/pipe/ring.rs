@@ -64,9 +64,14 @@ impl RingOut {
 
     /// `write` without regard to the high-water marks: the message was accepted long ago.
     pub fn write_accepted(&mut self, message: &Message, stats: &mut Stats) -> Write {
-        self.tx.set_credit(0);
         let parts: Vec<Part> = message.frames().map(Payload::part).collect();
-        let written = self.write(&parts, false, stats);
+        self.write_state(&parts, stats)
+    }
+
+    /// `write` without regard to the high-water marks.
+    pub fn write_state(&mut self, parts: &[Part], stats: &mut Stats) -> Write {
+        self.tx.set_credit(0);
+        let written = self.write(parts, false, stats);
         self.tx.set_credit(crate::options::credit(self.sndhwm, self.rcvhwm));
         written
     }
@@ -99,17 +104,30 @@ impl RingOut {
                 self.channel.shutdown();
                 Write::Gone
             }
-            Refusal::Space { grow } => {
-                let position = self.tx.reader_position();
-                let bytes = self.tx.bytes_for(parts);
-                let roomy = self.tx.capacity() >= (bytes * MESSAGES_PER_RING).min(LARGE_RING_BYTES);
-                if patient && !grow && roomy && position != self.seen {
-                    self.seen = position;
-                    self.wanted = bytes;
-                    return Write::Soon;
-                }
-                self.grow(parts, patient, stats)
-            }
+            Refusal::Space { grow } if patient && self.waits_for_space(parts, grow) => Write::Soon,
+            Refusal::Space { .. } => self.grow(parts, patient, stats),
+        }
+    }
+
+    /// The ring is full but large enough, and its reader has moved since we last asked: a moment's wait
+    /// is better than a larger ring. Notes what to wait for.
+    fn waits_for_space(&mut self, parts: &[Part], grow: bool) -> bool {
+        let position = self.tx.reader_position();
+        let bytes = self.tx.bytes_for(parts);
+        let roomy = self.tx.capacity() >= (bytes * MESSAGES_PER_RING).min(LARGE_RING_BYTES);
+        let waits = !grow && roomy && position != self.seen;
+        if waits {
+            self.seen = position;
+            self.wanted = bytes;
+        }
+        waits
+    }
+
+    /// Before a write to several pipes, all or none: would a patient write say Soon?
+    pub fn rather_waits(&mut self, parts: &[Part]) -> bool {
+        match self.tx.check(parts) {
+            Err(Refusal::Space { grow }) => self.waits_for_space(parts, grow),
+            _ => false,
         }
     }
 
@@ -238,6 +256,15 @@ impl RingIn {
         if self.rx.consume(frame) {
             stats.wakeups += u64::from(self.peer.mark());
         }
+    }
+
+    /// The first `most` bytes of the frame at hand, into `to`. False: there is no frame.
+    pub fn front(&mut self, most: usize, to: &mut Vec<u8>) -> bool {
+        let Ok(Next::Frame(frame)) = self.rx.peek() else { return false };
+        to.resize(most.min(frame.len), 0);
+        // SAFETY: `to` has that many bytes; the frame is from the peek above.
+        unsafe { self.rx.copy_prefix(frame, to.as_mut_ptr(), to.len()) };
+        true
     }
 
     pub fn state(&mut self) -> State {

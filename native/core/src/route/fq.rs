@@ -99,7 +99,7 @@ impl Core {
     }
 
     #[inline(always)]
-    fn read_pipe(&mut self, slot: usize, sink: &mut dyn Sink) -> Read {
+    pub fn read_pipe(&mut self, slot: usize, sink: &mut dyn Sink) -> Read {
         let maxmsgsize = self.options.maxmsgsize;
         match self.pipes.get_mut(slot) {
             Some(Some(pipe)) => pipe.read(sink, maxmsgsize, &mut self.stats),
@@ -144,14 +144,24 @@ impl Core {
         false
     }
 
-    /// Skips what is left of the message that is being read.
-    pub fn skip_message(&mut self) {
+    /// Skips the message at hand; nothing is wrong with it.
+    pub fn drop_message(&mut self) {
+        self.inbox.more = true;
+        self.drop_rest();
+    }
+
+    fn drop_rest(&mut self) {
         while self.inbox.more {
             let mut rest = crate::message::Collect::default();
             if self.recv_fair(&mut rest).is_err() {
                 self.inbox.more = false;
             }
         }
+    }
+
+    /// Skips what is left of the message that is being read and is not what it should be.
+    pub fn skip_message(&mut self) {
+        self.drop_rest();
         self.stats.discard(Discard::Malformed, 1);
     }
 
@@ -180,6 +190,24 @@ impl Core {
             }
         }
         None
+    }
+
+    /// A pipe that has, or may have, something to read; for types that take all there is.
+    #[inline]
+    pub fn any_active_input(&self) -> Option<usize> {
+        self.inbox.active.last().copied()
+    }
+
+    /// An active pipe was found empty: puts it to sleep. False: something came meanwhile.
+    pub fn rest_input(&mut self, slot: usize) -> bool {
+        let stats = &mut self.stats;
+        let asleep = self.pipes.get_mut(slot).is_none_or(|pipe| {
+            pipe.as_mut().is_none_or(|pipe| pipe.sleep_in(stats))
+        });
+        if asleep {
+            self.deactivate_in(slot);
+        }
+        asleep
     }
 
     /// True if a receive would find a frame.

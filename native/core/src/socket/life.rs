@@ -212,6 +212,7 @@ impl Socket {
             (Out::Queue(queue), None) => queue,
             _ => VecDeque::new(),
         };
+        left.retain(|message| pattern.keeps(message));
         if waits && !(closed && left.is_empty()) {
             stats.redelivered += left.len() as u64;
             pipe.out = Out::Queue(std::mem::take(&mut left));

@@ -26,6 +26,8 @@ pub mod push;
 pub mod rep;
 pub mod req;
 pub mod router;
+pub mod xpub;
+pub mod xsub;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -44,7 +46,7 @@ use crate::message::{Frames, Payload, Sink};
 use crate::options::Options;
 use crate::signaler::Signaler;
 use crate::socket::core::Core;
-use crate::socket::pattern::Pattern;
+use crate::socket::pattern::{Pattern, Setting};
 use crate::socket::policy::SpinPolicy;
 
 /// Longest wait for a full ring whose reader moves, before its position is compared again.
@@ -124,7 +126,11 @@ fn pattern_of(kind: SocketType) -> Option<Box<dyn Pattern>> {
         SocketType::Rep => Box::<rep::Rep>::default(),
         SocketType::Dealer => Box::new(dealer::Dealer),
         SocketType::Router => Box::<router::Router>::default(),
-        _ => return None,
+        SocketType::Pub => Box::new(xpub::XPub::new(true)),
+        SocketType::XPub => Box::new(xpub::XPub::new(false)),
+        SocketType::Sub => Box::new(xsub::XSub::new(true)),
+        SocketType::XSub => Box::new(xsub::XSub::new(false)),
+        SocketType::Stream => return None,
     })
 }
 
@@ -392,14 +398,23 @@ impl Socket {
 
     pub fn set_option(&self, number: i32, value: i64) -> Result<()> {
         let mut state = self.enter()?;
-        let core = &mut state.core;
+        let State { core, pattern, .. } = &mut *state;
         if !core.options.set(number, value) {
-            return Err(Error::Invalid(format!("option {number}")));
+            return pattern.configure(core, number, Setting::Number(value));
         }
         if number == crate::options::SNDHWM || number == crate::options::RCVHWM {
             core.apply_hwm();
         }
         Ok(())
+    }
+
+    /// Sets an option whose value is bytes and which only this type has.
+    pub fn set_bytes(&self, number: i32, value: &[u8]) -> Result<()> {
+        let mut state = self.enter()?;
+        let State { core, pattern, .. } = &mut *state;
+        let set = pattern.configure(core, number, Setting::Bytes(value));
+        state.settle();
+        set
     }
 
     pub fn set_routing_id(&self, id: &[u8]) -> Result<()> {
@@ -409,6 +424,9 @@ impl Socket {
 
     pub fn option(&self, number: i32) -> Result<i64> {
         let mut state = self.enter()?;
+        if number == crate::options::TOPICS_COUNT {
+            return Ok(state.pattern.topics() as i64);
+        }
         state.core.options.get(number).ok_or_else(|| Error::Invalid(format!("option {number}")))
     }
 

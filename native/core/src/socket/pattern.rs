@@ -1,7 +1,7 @@
 //! What a socket type has to say; everything else is the base's (mod.rs) or the routes'.
 
 use crate::error::{Error, Result};
-use crate::message::{Frames, Sink};
+use crate::message::{Frames, Message, Sink};
 use crate::socket::core::Core;
 
 /// Called under the socket's lock. `slot` always names an existing pipe.
@@ -24,8 +24,27 @@ pub trait Pattern: Send {
     fn sleep_output(&mut self, core: &mut Core) -> bool {
         core.sleep_outbox()
     }
+    /// A message that a lost connection left unsent: does the next connection get it?
+    fn keeps(&self, _message: &Message) -> bool {
+        true
+    }
+    /// Sets an option that only this type has. Bytes for those that take bytes, else the value.
+    fn configure(&mut self, _core: &mut Core, number: i32, _setting: Setting<'_>) -> Result<()> {
+        Err(Error::Invalid(format!("option {number} is not for this socket type")))
+    }
+    /// TOPICS_COUNT.
+    fn topics(&self) -> usize {
+        0
+    }
     fn can_send(&mut self, core: &mut Core) -> bool;
     fn can_recv(&mut self, core: &mut Core) -> bool;
+}
+
+/// The value of an option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setting<'a> {
+    Number(i64),
+    Bytes(&'a [u8]),
 }
 
 /// For `admit` of the types that balance: is there a pipe that takes a message?

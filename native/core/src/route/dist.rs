@@ -1,0 +1,132 @@
+//! Distribution: a message to every pipe of a set, each of which takes it or does without.
+//!
+//! A pipe that refuses for its high-water marks is *mute*: armed and passed over until half of its
+//! credit is back (libzmq's rule), so a slow peer costs a look at a flag and nobody else anything.
+
+use crate::error::Result;
+use crate::message::{Frames, Outgoing};
+use crate::pipe::{Out, Write};
+use crate::socket::core::Core;
+use crate::stats::Discard;
+
+/// Which pipes the message at hand goes to. A slot is added at most once.
+#[derive(Default)]
+pub struct Targets {
+    slots: Vec<usize>,
+    /// By slot: the number of the message for which it was added last.
+    stamps: Vec<u64>,
+    message: u64,
+}
+
+impl Targets {
+    pub fn clear(&mut self) {
+        self.slots.clear();
+        self.message += 1;
+    }
+
+    #[inline]
+    pub fn add(&mut self, slot: usize) {
+        if slot >= self.stamps.len() {
+            self.stamps.resize(slot + 1, 0);
+        }
+        if std::mem::replace(&mut self.stamps[slot], self.message) != self.message {
+            self.slots.push(slot);
+        }
+    }
+
+    /// Everything of `all` that is not in the set takes the place of what is.
+    pub fn invert(&mut self, all: impl Iterator<Item = usize>) {
+        let others = all.filter(|slot| self.stamps.get(*slot) != Some(&self.message)).collect();
+        self.slots = others;
+    }
+}
+
+impl Core {
+    /// Sends to every target; those that take nothing now do without, and that is counted.
+    #[inline]
+    pub fn distribute(&mut self, targets: &Targets, frames: &dyn Frames) -> Result<()> {
+        for index in 0..targets.slots.len() {
+            let slot = targets.slots[index];
+            if !self.pipe(slot).is_some_and(|pipe| pipe.out_active) {
+                self.stats.discard(Discard::HighWater, 1);
+                continue;
+            }
+            match self.write_to(slot, Outgoing::plain(frames), false) {
+                Write::Done => {}
+                Write::Full | Write::Soon => {
+                    self.stats.discard(Discard::HighWater, 1);
+                    self.mute(slot);
+                }
+                // The peer is going: its session hears of it and ends the pipe.
+                Write::Gone => self.deactivate_out(slot),
+                Write::Failed(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes the pipe over until it is marked.
+    fn mute(&mut self, slot: usize) {
+        if self.sleep_out(slot) {
+            self.deactivate_out(slot);
+        }
+    }
+
+    /// Before a send that must not lose: true if every target takes a message now. Those that do not
+    /// are listed in `blocked`, armed.
+    pub fn all_ready(
+        &mut self,
+        targets: &Targets,
+        frames: &dyn Frames,
+        patient: bool,
+        blocked: &mut Vec<usize>,
+    ) -> bool {
+        blocked.clear();
+        self.outbox.soon = false;
+        let sndhwm = self.options.sndhwm;
+        for &slot in &targets.slots {
+            let Some(Some(pipe)) = self.pipes.get_mut(slot) else { continue };
+            if !matches!(pipe.out, Out::None) && !pipe.is_gone() && !pipe.writable(sndhwm) {
+                // Armed or about to move: either way the caller waits for a mark or tries again.
+                blocked.push(slot);
+                continue;
+            }
+            if patient
+                && let Out::Ring(ring) = &mut pipe.out
+                && ring.rather_waits(frames.parts())
+            {
+                self.outbox.soon = true;
+                blocked.push(slot);
+            }
+        }
+        blocked.is_empty()
+    }
+
+    /// Arms every blocked pipe. False: one of them moved.
+    pub fn sleep_blocked(&mut self, blocked: &mut Vec<usize>) -> bool {
+        let sndhwm = self.options.sndhwm;
+        let asleep =
+            blocked.iter().all(|slot| self.pipe(*slot).is_some_and(|pipe| pipe.sleep_out(sndhwm)));
+        if !asleep {
+            blocked.clear();
+        }
+        asleep
+    }
+
+    /// Sends one frame whatever the high-water marks say: state of the protocol, not a user's message.
+    /// A pipe without a connection gets nothing: what is state is sent whole when it comes up.
+    pub fn write_state(&mut self, slot: usize, frames: &dyn Frames) -> Result<()> {
+        let Some(Some(pipe)) = self.pipes.get_mut(slot) else { return Ok(()) };
+        let written = pipe.write_state(Outgoing::plain(frames), &mut self.scratch, &mut self.stats);
+        match written {
+            Write::Failed(error) => {
+                // The next connection gets the whole state.
+                if let Some(session) = &pipe.session {
+                    session.kill("cannot send subscriptions");
+                }
+                Err(error)
+            }
+            _ => Ok(()),
+        }
+    }
+}
