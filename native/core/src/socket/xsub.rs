@@ -1,16 +1,17 @@
 //! SUB and XSUB (RFC 29): receive what is published, fairly, and say upstream what to publish.
 //!
 //! **Subscriptions are state, not messages.** The set lives here. A new or cancelled subscription is
-//! written to every live connection whatever the high-water marks say, in the order of the calls; a
-//! connection that comes up gets the whole set first of all. So none is lost, however many there are
-//! and however often the publisher comes back (docs/design/decisions/0007).
+//! written to every live connection whatever the high-water marks say, in the order of the calls. Before
+//! a pipe's first connection they are queued in it in that order; every later connection gets the whole
+//! set first of all. So none is lost, however many there are and however often the publisher comes back
+//! (docs/design/decisions/0007).
 //!
 //! Upstream they travel as what ZMTP 3.0 calls subscription messages: one frame, 1 (subscribe) or
 //! 0 (cancel) and the topic; an XSUB's program writes them itself, among messages of its own.
 //!
 //! SUB filters again what it receives: a publisher may have sent before it heard of a cancellation.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use crate::error::{Error, Result};
 use crate::message::{Frames, Message, Outgoing, Own, Payload, Sink};
@@ -23,6 +24,8 @@ use crate::stats::Discard;
 
 pub const CANCEL: u8 = 0;
 pub const SUBSCRIPTION: u8 = 1;
+/// Requests and messages that a pipe without a first connection keeps in their order.
+const FRESH_MAX: usize = 10_000;
 
 fn request(kind: u8, topic: &[u8]) -> Own {
     Own::new([&[kind], topic].concat())
@@ -52,11 +55,13 @@ pub struct XSub {
     topics: Trie<u32>,
     /// The beginning of the message at hand.
     front: Vec<u8>,
+    /// Pipes that never had a connection: their queues hold every request so far.
+    fresh: HashSet<usize>,
 }
 
 impl XSub {
     pub fn new(filters: bool) -> XSub {
-        XSub { filters, topics: Trie::default(), front: Vec::new() }
+        XSub { filters, topics: Trie::default(), front: Vec::new(), fresh: HashSet::new() }
     }
 
     fn subscribe(&mut self, topic: &[u8]) {
@@ -105,19 +110,33 @@ impl XSub {
     }
 
     /// Writes to every peer: state without fail, anything else as its high-water marks allow.
-    fn send_upstream(core: &mut Core, frames: &dyn Frames, state: bool) -> Result<()> {
+    fn send_upstream(&mut self, core: &mut Core, frames: &dyn Frames, state: bool) -> Result<()> {
         let mut sent = Ok(());
         for slot in 0..core.pipes.len() {
             if core.pipe(slot).is_none_or(|pipe| !pipe.sends) {
                 continue;
             }
-            if state {
+            if state && self.fresh.contains(&slot) {
+                self.queue_request(core, slot, frames);
+            } else if state {
                 sent = sent.and(core.write_state(slot, frames));
             } else if let Write::Full | Write::Soon = core.write_to(slot, Outgoing::plain(frames), false) {
                 core.stats.discard(Discard::HighWater, 1);
             }
         }
         sent
+    }
+
+    /// No connection was there yet: the request waits in its place among the messages. A program that
+    /// subscribes and cancels without end while nobody listens costs no more than the set in the end.
+    fn queue_request(&mut self, core: &mut Core, slot: usize, frames: &dyn Frames) {
+        let Some(pipe) = core.pipe(slot) else { return };
+        let Out::Queue(queue) = &mut pipe.out else { return };
+        queue.push_back(Outgoing::plain(frames).to_message());
+        if queue.len() > FRESH_MAX + 2 * self.topics.len() {
+            queue.retain(|message| self.keeps(message));
+            self.fresh.remove(&slot);
+        }
     }
 
     /// The whole set, to a connection that came up.
@@ -169,12 +188,20 @@ impl XSub {
 impl Pattern for XSub {
     fn connecting(&mut self, core: &mut Core, slot: usize) {
         enlist(core, slot, true, true);
+        self.introduce(core, slot);
+        self.fresh.insert(slot);
     }
 
     fn attach(&mut self, core: &mut Core, slot: usize) -> bool {
         enlist(core, slot, true, true);
-        self.introduce(core, slot);
+        if !self.fresh.remove(&slot) {
+            self.introduce(core, slot);
+        }
         true
+    }
+
+    fn detach(&mut self, _core: &mut Core, slot: usize) {
+        self.fresh.remove(&slot);
     }
 
     fn keeps(&self, message: &Message) -> bool {
@@ -189,7 +216,7 @@ impl Pattern for XSub {
     fn send(&mut self, core: &mut Core, frames: &dyn Frames, _patient: bool) -> Result<()> {
         self.admit(core, &[])?;
         let (goes, state) = self.apply(core, frames);
-        if goes { XSub::send_upstream(core, frames, state) } else { Ok(()) }
+        if goes { self.send_upstream(core, frames, state) } else { Ok(()) }
     }
 
     fn recv(&mut self, core: &mut Core, sink: &mut dyn Sink) -> Result<()> {
@@ -203,11 +230,11 @@ impl Pattern for XSub {
         match (number, setting) {
             (SUBSCRIBE, Setting::Bytes(topic)) if self.filters => {
                 self.subscribe(topic);
-                XSub::send_upstream(core, &request(SUBSCRIPTION, topic), true)
+                self.send_upstream(core, &request(SUBSCRIPTION, topic), true)
             }
             (UNSUBSCRIBE, Setting::Bytes(topic)) if self.filters => {
                 if self.cancel(topic) {
-                    return XSub::send_upstream(core, &request(CANCEL, topic), true);
+                    return self.send_upstream(core, &request(CANCEL, topic), true);
                 }
                 Ok(())
             }
