@@ -371,6 +371,17 @@ class ShmOption(IntEnum):
     RING_BYTES = 1005
     HWM_BYTES = 1006, _OptType.int64
     IPC_STRICT = 1007
+    OVERFLOW = 1008
+
+
+class Overflow(IntEnum):
+    """Values of ShmOption.OVERFLOW: what a pipe at its high-water marks does with one more message."""
+
+    OWN = 0
+    BLOCK = 1
+    DROP_NEWEST = 2
+    DROP_OLDEST = 3
+    KEEP_LATEST = 4
 
 
 # The flat names, in the order of the classes above.

@@ -174,6 +174,7 @@ _T = SocketType
 _ROUTERS: Final = frozenset({_T.ROUTER, _T.REP})  # libzmq's REP is a ROUTER inside and takes its options
 _PUBLISHERS: Final = frozenset({_T.PUB, _T.XPUB})  # libzmq's PUB is an XPUB inside
 _CONFLATING: Final = frozenset({_T.PULL, _T.PUSH, _T.SUB, _T.PUB, _T.DEALER})
+_OVERFLOWING: Final = frozenset({_T.PAIR, _T.PUB, _T.XPUB, _T.DEALER, _T.ROUTER, _T.PUSH})
 _REMEMBER: Final[dict[str, Any]] = {"state": "known", "meanwhile": "remembered"}
 _REFUSE: Final[dict[str, Any]] = {"state": "known", "meanwhile": "refused"}
 _FLAG: Final[dict[str, Any]] = {"unit": _BOOL, "choices": (0, 1), "default": 0}
@@ -266,8 +267,8 @@ _QUEUE_ROWS: Final = (
          default=1000),
     _row(_S.RCVHWM, "messages from one peer that may wait here; 0 = no limit", unit="messages", minimum=0,
          default=1000),
-    _row(_S.CONFLATE, "keep only the newest message", **_FLAG, effect=_NEXT, **_REMEMBER, reason=_NOT_YET,
-         elsewhere="ignored", applies_to=_CONFLATING),
+    _row(_S.CONFLATE, "keep only the newest message", **_FLAG, effect=_NEXT, elsewhere="ignored",
+         applies_to=_CONFLATING),
     _row(_S.MAXMSGSIZE, "a peer that sends more is disconnected; negative = no limit", unit="bytes",
          default=-1),
     _row(_S.SNDBUF, "kernel send buffer; -1 = the system's", unit="bytes", minimum=-1, default=-1,
@@ -446,7 +447,10 @@ _SHM_ROWS: Final = (
     _row(ShmOption.RING_BYTES, "size of each ring in shared memory", unit="bytes", minimum=1 << 12,
          maximum=1 << 30, form="a power of two", default=1 << 18, effect=_NEXT),
     _row(ShmOption.HWM_BYTES, "bytes that may wait for one peer; 0 = no limit", unit="bytes", minimum=0,
-         default=0, **_REFUSE, reason=_NOT_YET),
+         default=0),
+    _row(ShmOption.OVERFLOW, "what a pipe at its high-water marks does with one more message: as the type does, "
+         "block, drop the newest, drop the oldest, keep the latest", unit="Overflow", choices=(0, 1, 2, 3, 4),
+         default=0, effect=_NEXT, applies_to=_OVERFLOWING),
     _row(ShmOption.IPC_STRICT, "ipc file mode 0600 and peers of the same uid only, both ways", **_FLAG,
          effect=_NEXT, **_REFUSE, reason=_NOT_YET),
 )  # fmt: skip

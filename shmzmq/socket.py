@@ -52,7 +52,7 @@ _NATIVE = frozenset(
         _O.RCVTIMEO, _O.SNDTIMEO, _O.ROUTER_MANDATORY, _O.IMMEDIATE, _O.PROBE_ROUTER, _O.REQ_CORRELATE,
         _O.REQ_RELAXED, _O.ROUTER_HANDOVER, _O.HANDSHAKE_IVL, _O.XPUB_VERBOSE, _O.XPUB_VERBOSER, _O.XPUB_MANUAL,
         _O.XPUB_MANUAL_LAST_VALUE, _O.XPUB_NODROP, _O.ONLY_FIRST_SUBSCRIBE, _O.INVERT_MATCHING, _O.TOPICS_COUNT,
-        ShmOption.SPIN_US, ShmOption.RING_BYTES,
+        _O.CONFLATE, ShmOption.SPIN_US, ShmOption.RING_BYTES, ShmOption.HWM_BYTES, ShmOption.OVERFLOW,
     }
 )  # fmt: skip
 # The same, with bytes; they cannot be read.
@@ -391,7 +391,7 @@ class Socket(NativeSocket):
             elif row.number in _NATIVE_BYTES:
                 self._set_bytes(row.number, value)
                 return
-        elif row.number in _NATIVE:
+        elif row.number in _NATIVE and self._type in row.applies_to:
             self._set_int(row.number, value)
             self._linger_was_set |= row.number == _O.LINGER
             return
@@ -406,7 +406,7 @@ class Socket(NativeSocket):
         check_readable(row, self._type)
         if row.number in _STATE:
             return _STATE[row.number](self)
-        if row.number in _NATIVE:
+        if row.number in _NATIVE and self._type in row.applies_to:
             return self._get_int(row.number)
         kept = self._kept.get(row.number)
         return default_for(row, self._type) if kept is None else kept

@@ -3,7 +3,7 @@
 //! ```text
 //! connecter                                binder
 //!   greeting  -------------------------->  greeting
-//!   READY, X-SHM: abi page endian ring sndhwm rcvhwm
+//!   READY, X-SHM: abi page endian ring sndhwm rcvhwm keeps conflates
 //!             -------------------------->
 //!             <--------------------------  READY, X-SHM ...   and in the same sendmsg
 //!                                          SHM-OFFER ring slot bell   + pipe segment, ready page, doorbell
@@ -62,11 +62,13 @@ fn page() -> usize {
 pub fn ready(kind: SocketType, options: &Options) -> Vec<u8> {
     let abi = layout::ABI;
     let shm = format!(
-        "abi={abi}-{abi} page={} endian={ENDIAN} ring={} sndhwm={} rcvhwm={}",
+        "abi={abi}-{abi} page={} endian={ENDIAN} ring={} sndhwm={} rcvhwm={} keeps={} conflates={}",
         page(),
         options.ring_bytes,
         options.sndhwm,
-        options.rcvhwm
+        options.rcvhwm,
+        u8::from(options.policy().keeps()),
+        u8::from(options.conflate != 0),
     );
     let mut properties: Vec<(&str, &[u8])> = vec![("Socket-Type", kind.name().as_bytes())];
     // RFC 37: Identity from these three, also when empty.
@@ -85,6 +87,10 @@ pub struct Terms {
     pub ring_bytes: u64,
     pub sndhwm: i64,
     pub rcvhwm: i64,
+    /// It may drop older messages of its ring: `skip` is to be looked at.
+    pub keeps: bool,
+    /// It wants to receive the newest message only.
+    pub conflates: bool,
 }
 
 /// Reads X-SHM, or says why there can be no rings.
@@ -103,7 +109,10 @@ pub fn terms(property: Option<&[u8]>) -> Result<Terms, String> {
     }
     let number = |key| facts.text(key).and_then(|text| text.parse::<i64>().ok());
     match (facts.number("ring"), number("sndhwm"), number("rcvhwm")) {
-        (Some(ring_bytes), Some(sndhwm), Some(rcvhwm)) => Ok(Terms { ring_bytes, sndhwm, rcvhwm }),
+        (Some(ring_bytes), Some(sndhwm), Some(rcvhwm)) => {
+            let flag = |key| facts.number(key) == Some(1);
+            Ok(Terms { ring_bytes, sndhwm, rcvhwm, keeps: flag("keeps"), conflates: flag("conflates") })
+        }
         _ => Err("peer's X-SHM lacks ring, sndhwm or rcvhwm".to_owned()),
     }
 }

@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use crate::pipe::overflow::Policy;
+use crate::pipe::ring::Limits;
+
 macro_rules! numbers {
     ($($name:ident = $number:literal),* $(,)?) => { $(pub const $name: i32 = $number;)* };
 }
@@ -13,7 +16,7 @@ numbers! {
     SUBSCRIBE = 6, UNSUBSCRIBE = 7, XPUB_VERBOSE = 40, XPUB_NODROP = 69, XPUB_MANUAL = 71,
     XPUB_WELCOME_MSG = 72, INVERT_MATCHING = 74, XPUB_VERBOSER = 78, XPUB_MANUAL_LAST_VALUE = 98,
     ONLY_FIRST_SUBSCRIBE = 108, TOPICS_COUNT = 116, PROBE_ROUTER = 51, REQ_CORRELATE = 52, REQ_RELAXED = 53, ROUTER_HANDOVER = 56, HANDSHAKE_IVL = 66,
-    SPIN_US = 1000, RING_BYTES = 1005,
+    CONFLATE = 54, SPIN_US = 1000, RING_BYTES = 1005, HWM_BYTES = 1006, OVERFLOW = 1008,
 }
 
 #[derive(Debug, Clone)]
@@ -41,6 +44,9 @@ pub struct Options {
     pub only_first_subscribe: i64,
     pub spin_us: i64,
     pub ring_bytes: i64,
+    pub conflate: i64,
+    pub hwm_bytes: i64,
+    pub overflow: i64,
 }
 
 impl Default for Options {
@@ -69,6 +75,9 @@ impl Default for Options {
             only_first_subscribe: 0,
             spin_us: -1,
             ring_bytes: shmzmq_shm::layout::RING_BYTES as i64,
+            conflate: 0,
+            hwm_bytes: 0,
+            overflow: 0,
         }
     }
 }
@@ -96,6 +105,9 @@ impl Options {
             ONLY_FIRST_SUBSCRIBE => &mut self.only_first_subscribe,
             SPIN_US => &mut self.spin_us,
             RING_BYTES => &mut self.ring_bytes,
+            CONFLATE => &mut self.conflate,
+            HWM_BYTES => &mut self.hwm_bytes,
+            OVERFLOW => &mut self.overflow,
             _ => return None,
         })
     }
@@ -107,6 +119,17 @@ impl Options {
 
     pub fn get(&mut self, number: i32) -> Option<i64> {
         self.row(number).map(|row| *row)
+    }
+
+    /// What a pipe made from now on does without room.
+    pub fn policy(&self) -> Policy {
+        if self.conflate != 0 { Policy::KeepLatest } else { Policy::from_number(self.overflow) }
+    }
+
+    /// What one pipe may hold, as far as this side says.
+    pub fn limits(&self) -> Limits {
+        let (sndhwm, rcvhwm) = (self.sndhwm, self.rcvhwm);
+        Limits { sndhwm, rcvhwm, hwm_bytes: self.hwm_bytes, policy: self.policy() }
     }
 
     /// Milliseconds of an option: None waits for ever.

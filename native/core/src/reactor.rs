@@ -44,6 +44,8 @@ pub enum Command {
     Close { socket: u64, linger: Option<Instant>, gate: Arc<Gate> },
     /// From an application thread that found its peer's ring broken.
     Kill { token: u64, reason: String },
+    /// From an application thread whose ring was full: see to it that what is held moves.
+    MoveHeld { token: u64 },
     /// From the context, when no socket is left.
     Quit,
 }
@@ -201,6 +203,10 @@ impl SessionHandle {
     pub fn kill(&self, reason: &str) {
         self.thread.post(Command::Kill { token: self.token, reason: reason.to_owned() });
     }
+
+    pub fn move_held(&self) {
+        self.thread.post(Command::MoveHeld { token: self.token });
+    }
 }
 
 /// What listeners and sessions need of their thread.
@@ -334,6 +340,9 @@ impl Reactor {
                 Command::Close { socket, linger, gate } => {
                     self.stop(socket, None, linger);
                     gate.open();
+                }
+                Command::MoveHeld { token } => {
+                    self.call(token, |session, io| session.move_held(io), |_, _| Next::Stay);
                 }
                 Command::Kill { token, reason } => {
                     self.call(token, |session, io| session.on_kill(io, &reason), |_, _| Next::Stay);

@@ -35,7 +35,8 @@ use crate::context::log;
 use crate::handshake::{self, Facts, Terms};
 use crate::options::{Options, credit};
 use crate::pipe::Peer;
-use crate::pipe::ring::{RingIn, RingOut};
+use crate::pipe::overflow::Policy;
+use crate::pipe::ring::{Limits, RingIn, RingOut};
 use crate::reactor::{Io, Next, SessionHandle};
 use crate::signaler::PeerSignaler;
 use crate::socket::Socket;
@@ -51,6 +52,8 @@ const PEERS_WITH_BELLS: usize = 64;
 const BACKLOG_RETRY: Duration = Duration::from_millis(10);
 /// A flush that found no memory or fd for a larger ring goes on after this.
 const FLUSH_RETRY: Duration = Duration::from_millis(10);
+/// Time between two looks of a writer that holds messages for a full ring.
+const HELD_LOOK: Duration = Duration::from_millis(2);
 /// Most fds that one side may have sent ahead of the commands they belong to.
 const FDS_AHEAD: usize = 4;
 
@@ -119,6 +122,8 @@ pub struct Session {
     attempts: u32,
     handshake_by: Option<Instant>,
     dial_at: Option<Instant>,
+    /// Next look whether held messages can move.
+    move_held_at: Option<Instant>,
     /// The socket is closed: Some(deadline), None inside for ever.
     closed: Option<Option<Instant>>,
     /// The type refused the connection.
@@ -160,6 +165,7 @@ impl Session {
             attempts: 0,
             handshake_by: None,
             dial_at: None,
+            move_held_at: None,
             closed: None,
             refused: false,
         }
@@ -468,18 +474,22 @@ impl Session {
         PEERS.fetch_add(1, Ordering::Relaxed);
         let (out, input) = if binder { (0, 1) } else { (1, 0) };
         let channel = &link.channel;
+        let mut limits = Limits { rcvhwm: terms.rcvhwm, ..options.limits() };
+        if terms.conflates {
+            limits.policy = Policy::KeepLatest;
+        }
         let writer = RingOut::new(
             segment.direction(out),
             signaler.clone(),
             channel.clone(),
-            options.sndhwm,
-            terms.rcvhwm,
+            limits,
         );
         let reader = RingIn::new(
             segment.direction(input),
             signaler,
             channel.clone(),
             credit(terms.sndhwm, options.rcvhwm),
+            terms.keeps || options.conflate != 0,
         );
         let connection = Connection {
             input: reader,
@@ -553,6 +563,9 @@ impl Session {
         if self.dial_at.is_some_and(|at| at <= now) {
             return self.dial(io);
         }
+        if self.move_held_at.is_some_and(|at| at <= now) {
+            self.move_held(io);
+        }
         if self.flushing.is_some() {
             let flushed = self.flush(io);
             return self.settle(io, flushed);
@@ -569,6 +582,20 @@ impl Session {
         if let Some(signaler) = &link.signaler {
             signaler.give_up_bell();
         }
+    }
+
+    /// A writer that keeps holds messages for which its ring had no room (overflow.rs), and its program
+    /// may never call again: looks whether the reader has moved.
+    pub fn move_held(&mut self, io: &mut Io) -> Next {
+        self.move_held_at = None;
+        if let Some(slot) = self.slot
+            && !self.socket.move_held(slot)
+        {
+            let at = Instant::now() + HELD_LOOK;
+            self.move_held_at = Some(at);
+            io.call_at(at, self.token);
+        }
+        Next::Stay
     }
 
     pub fn on_kill(&mut self, io: &mut Io, reason: &str) -> Next {

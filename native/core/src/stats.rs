@@ -15,16 +15,19 @@ pub enum Discard {
     HighWater,
     /// XPUB: nobody received the subscriptions that were announced.
     Notification,
+    /// OVERFLOW or CONFLATE: the program asked for newer messages instead.
+    Overflow,
 }
 
 impl Discard {
-    pub const ALL: [(Discard, &'static str); 6] = [
+    pub const ALL: [(Discard, &'static str); 7] = [
         (Discard::PeerGone, "peer_gone"),
         (Discard::Unroutable, "unroutable"),
         (Discard::Linger, "linger"),
         (Discard::Malformed, "malformed"),
         (Discard::HighWater, "high_water"),
         (Discard::Notification, "notification"),
+        (Discard::Overflow, "overflow"),
     ];
 }
 

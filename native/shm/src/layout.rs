@@ -6,7 +6,7 @@
 //!   1024   direction 0   binder -> connecter     each word on its own 128-byte line:
 //!   2048   direction 1   connecter -> binder
 //!             +0    W    write position | ASLEEP (reader sleeps) | CLOSED (writer is done)
-//!             +128  P    space_wake_at, msgs_wake_at             writer's line
+//!             +128  P    space_wake_at, msgs_wake_at, skip       writer's line
 //!             +256  R    read position | WAITING (writer waits) | CLOSED (reader is done); msgs_read
 //!             +384  D    delivered                               reader's line
 //!   4096   ring 0, then ring 1
@@ -34,7 +34,7 @@ pub const LINE: usize = 128;
 /// First word of a pipe segment: "SHMZMQ" and the number 1.
 pub const MAGIC: u64 = 0x5348_4d5a_4d51_0001;
 /// Layout version. Bumped whenever an offset, a flag or a meaning on this page changes.
-pub const ABI: u32 = 1;
+pub const ABI: u32 = 2;
 
 pub const HEADER_MAGIC: usize = 0;
 pub const HEADER_ABI: usize = 8;
@@ -45,6 +45,7 @@ pub const DIRECTION: [usize; 2] = [1024, 2048];
 pub const W: usize = 0;
 pub const SPACE_WAKE_AT: usize = LINE;
 pub const MSGS_WAKE_AT: usize = LINE + 8;
+pub const SKIP: usize = LINE + 16;
 pub const R: usize = 2 * LINE;
 pub const MSGS_READ: usize = 2 * LINE + 8;
 pub const DELIVERED: usize = 3 * LINE;

@@ -29,6 +29,10 @@
 //! - R-7 `delivered` passes a message when its first frame is handed out, or when a reader that leaves
 //!   takes possession of it (`Rx::finish`). After the reader's death or departure, every message beyond
 //!   it has been handed to nobody and will be by nobody here.
+//! - R-8 A reader that may skip passes over whole messages that begin before `skip` and over no other.
+//!   The writer raises `skip` only to the beginning or end of a message of its own, and publishes what
+//!   takes the place of the others before, so a writer that dies in between has dropped nothing. The
+//!   word is a hint: read late, it lets an old message through.
 //!
 //! This file does not know what a socket is, how a sleeper is woken, or where the memory comes from.
 
@@ -55,6 +59,8 @@ pub trait Control {
     fn space_wake_at(&self) -> &Self::Word;
     /// A waiting writer wants this many messages read. By the writer, before it sets WAITING.
     fn msgs_wake_at(&self) -> &Self::Word;
+    /// Messages that begin before this position are no longer wanted. By the writer.
+    fn skip(&self) -> &Self::Word;
     /// The ordering of every swap and CAS of W and R. A constant so that a negative test can weaken it.
     const ORDER: Ordering = Ordering::AcqRel;
 }
@@ -152,6 +158,10 @@ pub struct Tx<C, B> {
     seq: u16,
     /// Messages that may be under way; 0 is no limit.
     credit: u64,
+    /// Bytes that may be under way; a message that finds nothing under way may be larger.
+    bytes_max: u64,
+    /// As in the control word.
+    skip: u64,
     sent: u64,
     read: u64,
     retired: VecDeque<Retired<B>>,
@@ -169,6 +179,8 @@ impl<C: Control, B: Bytes> Tx<C, B> {
             r: 0,
             seq: 0,
             credit,
+            bytes_max: u64::MAX,
+            skip: 0,
             sent: 0,
             read: 0,
             retired: VecDeque::new(),
@@ -191,6 +203,24 @@ impl<C: Control, B: Bytes> Tx<C, B> {
         self.credit = credit;
     }
 
+    /// 0: no limit.
+    pub fn set_bytes_max(&mut self, bytes: u64) {
+        self.bytes_max = if bytes == 0 { u64::MAX } else { bytes };
+    }
+
+    /// Behind the last message that was put.
+    pub fn position(&self) -> u64 {
+        self.w
+    }
+
+    /// Every message that begins before `position` is no longer wanted. Whatever takes their place
+    /// was published before, or nothing does.
+    pub fn skip_before(&mut self, position: u64) {
+        self.skip = self.skip.max(position);
+        // SYNC R-8: nothing is ordered by it; the reader may see it late.
+        self.control.skip().store(self.skip, Ordering::Relaxed);
+    }
+
     /// Where the reader says it is, unchecked: only to see whether it moves.
     pub fn reader_position(&self) -> u64 {
         self.control.r().load(Ordering::Relaxed) & !FLAG_BITS
@@ -207,9 +237,15 @@ impl<C: Control, B: Bytes> Tx<C, B> {
         self.credit == 0 || self.sent - self.read < self.credit
     }
 
+    #[inline(always)]
+    fn has_bytes(&self, extent: u64) -> bool {
+        let under_way = self.w - self.r;
+        extent <= self.bytes_max.saturating_sub(under_way) || under_way == 0
+    }
+
     /// True if one more message may go under way by what was last seen of an open reader.
     pub fn may_write(&self) -> bool {
-        self.has_credit() && !self.closed_by_reader
+        self.has_credit() && self.has_bytes(HEADER_BYTES) && !self.closed_by_reader
     }
 
     /// True if the reader was seen to have closed its end.
@@ -287,7 +323,11 @@ impl<C: Control, B: Bytes> Tx<C, B> {
     #[inline(always)]
     pub fn check(&mut self, parts: &[Part]) -> Result<(), Refusal> {
         let extent = self.extent(parts);
-        if !self.has_credit() || extent + JUMP_RESERVE > self.room() || self.closed_by_reader {
+        if !self.has_credit()
+            || extent + JUMP_RESERVE > self.room()
+            || self.closed_by_reader
+            || !self.has_bytes(extent)
+        {
             self.admit(parts, extent)?;
         }
         Ok(())
@@ -303,7 +343,7 @@ impl<C: Control, B: Bytes> Tx<C, B> {
         if extent == TOO_LONG {
             return Err(Refusal::Length);
         }
-        if !self.has_credit() {
+        if !self.has_credit() || !self.has_bytes(extent) {
             return Err(Refusal::Credit);
         }
         if extent + JUMP_RESERVE > self.room() {
@@ -379,6 +419,12 @@ impl<C: Control, B: Bytes> Tx<C, B> {
         } else {
             0
         };
+        let space = if self.has_bytes(parts_bytes) {
+            space
+        } else {
+            let enough = (self.w + parts_bytes).saturating_sub(self.bytes_max);
+            space.max(enough).max(self.w.saturating_sub(self.bytes_max / 2)).min(self.w)
+        };
         let msgs = if self.has_credit() { 0 } else { self.sent - self.credit / 2 };
         if space == 0 && msgs == 0 {
             return Ok(Arm::Moved);
@@ -425,7 +471,7 @@ impl<C: Control, B: Bytes> Tx<C, B> {
                     continue;
                 }
                 if message.is_empty() {
-                    wanted = position > delivered;
+                    wanted = position > delivered && position - record.bytes >= self.skip;
                 }
                 let mut frame = vec![0; record.len as usize];
                 // SAFETY: `frame` has that many bytes; `check` saw that the range is inside the ring.
@@ -510,6 +556,10 @@ pub struct Rx<C, B> {
     announced: VecDeque<(u32, B)>,
     /// Nothing beyond `w` will be read, and the writer knows.
     finished: bool,
+    /// The writer may raise `skip`.
+    skips: bool,
+    /// In the middle of a message that is being passed over.
+    passing: bool,
 }
 
 impl<C: Control, B: Bytes> Rx<C, B> {
@@ -528,7 +578,14 @@ impl<C: Control, B: Bytes> Rx<C, B> {
             inside: false,
             announced: VecDeque::new(),
             finished: false,
+            skips: false,
+            passing: false,
         }
+    }
+
+    /// The writer keeps only some of its messages: `skip` is looked at from now on.
+    pub fn set_skips(&mut self) {
+        self.skips = true;
     }
 
     fn batch(credit: u64) -> u64 {
@@ -585,12 +642,18 @@ impl<C: Control, B: Bytes> Rx<C, B> {
                 return Err(Poisoned::Header { header, position: self.r });
             }
             if record.flags & (PAD | JUMP) == 0 {
-                return Ok(Next::Frame(Frame {
+                let frame = Frame {
                     len: record.len as usize,
                     more: record.flags & MORE != 0,
                     offset: offset + HEADER_BYTES,
                     bytes: record.bytes,
-                }));
+                };
+                if self.skips && self.is_unwanted() {
+                    self.passing = frame.more;
+                    self.advance(frame);
+                    continue;
+                }
+                return Ok(Next::Frame(frame));
             }
             // Filler leads from somewhere to the ring's end, so two never follow each other: whatever a
             // peer writes, this loop takes one filler and the announced jumps.
@@ -655,6 +718,18 @@ impl<C: Control, B: Bytes> Rx<C, B> {
     /// Gives the frame's room back. True: the writer's socket must be marked ready.
     #[inline]
     pub fn consume(&mut self, frame: Frame) -> bool {
+        self.advance(frame);
+        if frame.more {
+            return false;
+        }
+        let due = self.r - self.published >= self.ring.capacity() / 8
+            || self.msgs - self.msgs_published >= self.batch;
+        due && self.publish()
+    }
+
+    /// Moves behind the frame, without telling the writer.
+    #[inline(always)]
+    fn advance(&mut self, frame: Frame) {
         self.r += frame.bytes;
         self.seq = self.seq.wrapping_add(1);
         if !self.inside && !self.finished {
@@ -662,13 +737,13 @@ impl<C: Control, B: Bytes> Rx<C, B> {
             self.control.delivered().store(self.r, Ordering::Release);
         }
         self.inside = frame.more;
-        if frame.more {
-            return false;
-        }
-        self.msgs += 1;
-        let due = self.r - self.published >= self.ring.capacity() / 8
-            || self.msgs - self.msgs_published >= self.batch;
-        due && self.publish()
+        self.msgs += u64::from(!frame.more);
+    }
+
+    /// whole messages only; one whose first frame was handed out is read to its end.
+    #[cold]
+    fn is_unwanted(&self) -> bool {
+        self.passing || (!self.inside && self.r < self.control.skip().load(Ordering::Relaxed))
     }
 
     /// Tells the writer what has been read. True: the writer's socket must be marked ready.

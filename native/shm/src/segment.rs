@@ -164,6 +164,10 @@ impl Control for MappedControl {
     fn msgs_wake_at(&self) -> &AtomicU64 {
         word(&self.map, self.offset + layout::MSGS_WAKE_AT)
     }
+    #[inline(always)]
+    fn skip(&self) -> &AtomicU64 {
+        word(&self.map, self.offset + layout::SKIP)
+    }
 }
 
 /// [`Bytes`] over a part of a map.

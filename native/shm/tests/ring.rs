@@ -723,3 +723,96 @@ fn the_flags_of_the_page_do_not_overlap() {
     assert_eq!((ASLEEP | CLOSED | WAITING) & !FLAG_BITS, 0);
     assert_eq!(VALID & MORE | PAD & JUMP, 0);
 }
+
+// ---------------------------------------------------------------- R-8, and the byte limit
+
+#[test]
+fn a_reader_that_skips_hands_out_the_newest_message_only() {
+    let (mut tx, mut rx, _, _) = pair(1024, 0);
+    rx.set_skips();
+    for id in 0..5 {
+        let begin = tx.position();
+        write(&mut tx, id, &[8, 9]).unwrap();
+        tx.skip_before(begin);
+    }
+    expect(&mut rx, 4, &[8, 9]);
+    expect_nothing(&mut rx);
+}
+
+#[test]
+fn a_message_whose_first_frame_was_handed_out_is_read_to_its_end() {
+    let (mut tx, mut rx, _, _) = pair(1024, 0);
+    rx.set_skips();
+    write(&mut tx, 1, &[8, 9]).unwrap();
+    assert_eq!(take(&mut rx).map(|frame| frame.1), Some(true));
+    write(&mut tx, 2, &[8, 9]).unwrap();
+    tx.skip_before(tx.position());
+    assert_eq!(take(&mut rx).map(|frame| frame.1), Some(false));
+    expect_nothing(&mut rx);
+}
+
+#[test]
+fn what_is_no_longer_wanted_is_not_given_back_either() {
+    let (mut tx, _, _, _) = pair(1024, 0);
+    write(&mut tx, 1, &[8]).unwrap();
+    let begin = tx.position();
+    write(&mut tx, 2, &[8]).unwrap();
+    tx.skip_before(begin);
+    assert_eq!(undelivered(&mut tx), vec![message(2, &[8])]);
+}
+
+#[test]
+fn the_byte_limit_refuses_as_credit_does_but_never_a_lone_message() {
+    let (mut tx, mut rx, _, _) = pair(1024, 0);
+    tx.set_bytes_max(100);
+    assert_eq!(write(&mut tx, 1, &[200]), Ok(false));
+    assert_eq!(write(&mut tx, 2, &[1]), Err(Refusal::Credit));
+    assert!(!tx.may_write());
+    assert_eq!(tx.arm(record_bytes(1)), Ok(Arm::Armed));
+    let (_, asked) = take_message(&mut rx).unwrap();
+    assert!(asked || rx.publish(), "the writer waits for bytes");
+    assert_eq!(write(&mut tx, 2, &[40]), Ok(false));
+    assert_eq!(write(&mut tx, 3, &[40]), Ok(false));
+    assert_eq!(write(&mut tx, 4, &[40]), Err(Refusal::Credit));
+}
+
+proptest! {
+    /// R-8 at random, across rings: what is handed out is in order, begins at or behind `skip`, and
+    /// nothing at or behind it is missed.
+    #[test]
+    fn a_skipping_reader_gets_exactly_what_is_still_wanted(
+        steps in prop::collection::vec((0u8..5, 0usize..60), 1..120),
+    ) {
+        let (mut tx, mut rx, _, _) = pair(256, 0);
+        rx.set_skips();
+        let mut wanted: VecDeque<(u64, u64, Message)> = VecDeque::new();
+        let mut id = 0;
+        for (step, size) in steps {
+            match step {
+                0..3 => {
+                    id += 1;
+                    let sizes = [size, size / 2];
+                    let mut begin = tx.position();
+                    if write(&mut tx, id, &sizes).is_err() {
+                        let ring = HeapRing::new(tx.capacity() as usize * 2);
+                        rx.announce(tx.next_ring(), ring.clone());
+                        tx.jump(ring);
+                        begin = tx.position();
+                        prop_assert!(write(&mut tx, id, &sizes).is_ok());
+                    }
+                    wanted.push_back((begin, id, message(id, &sizes)));
+                }
+                3 => {
+                    // To the beginning of some message, or behind all.
+                    let at = wanted.get(size % (wanted.len() + 1)).map_or(tx.position(), |one| one.0);
+                    tx.skip_before(at);
+                    wanted.retain(|one| one.0 >= at);
+                }
+                _ => {
+                    let found = take_message(&mut rx).map(|found| found.0);
+                    prop_assert_eq!(found, wanted.pop_front().map(|one| one.2));
+                }
+            }
+        }
+    }
+}

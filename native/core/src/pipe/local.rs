@@ -13,7 +13,10 @@ use super::{Read, Write};
 use crate::lock::{AttemptLock, Guard};
 use crate::message::{Message, Outgoing, Payload, Sink};
 use crate::options::credit;
+use crate::pipe::overflow::Policy;
+use crate::pipe::ring::Limits;
 use crate::signaler::Signaler;
+use crate::stats::{Discard, Stats};
 
 /// A socket and the slot by which it knows the pipe.
 pub type End = (Arc<Signaler>, usize);
@@ -21,7 +24,12 @@ pub type End = (Arc<Signaler>, usize);
 #[derive(Default)]
 struct Queue {
     messages: VecDeque<Message>,
-    sndhwm: i64,
+    limits: Option<Limits>,
+    /// The reader wants the newest message only.
+    conflates: bool,
+    policy: Policy,
+    /// Of the messages, counted only while there is a limit.
+    bytes: u64,
     /// None until the other end is bound: then only the sender's mark counts.
     rcvhwm: Option<i64>,
     reader: Option<End>,
@@ -34,15 +42,54 @@ struct Queue {
 
 impl Queue {
     fn limit(&self) -> u64 {
+        let sndhwm = self.limits.map_or(0, |limits| limits.sndhwm);
         match self.rcvhwm {
-            Some(rcvhwm) => credit(self.sndhwm, rcvhwm),
-            None => self.sndhwm.max(0) as u64,
+            Some(rcvhwm) => credit(sndhwm, rcvhwm),
+            None => sndhwm.max(0) as u64,
         }
+    }
+
+    fn hwm_bytes(&self) -> u64 {
+        self.limits.map_or(0, |limits| limits.hwm_bytes.max(0) as u64)
+    }
+
+    /// For a queue that keeps: drops what a new message takes the place of.
+    #[cold]
+    fn make_room(&mut self) -> u64 {
+        let before = self.messages.len();
+        if self.policy == Policy::KeepLatest {
+            self.messages.clear();
+        }
+        self.count_bytes();
+        while self.full() {
+            let dropped = self.messages.pop_front().map_or(0, |message| message.bytes());
+            self.bytes = self.bytes.saturating_sub(dropped);
+        }
+        (before - self.messages.len()) as u64
+    }
+
+    fn count_bytes(&mut self) {
+        self.bytes = if self.hwm_bytes() > 0 { self.messages.iter().map(Message::bytes).sum() } else { 0 };
     }
 
     fn full(&self) -> bool {
         let limit = self.limit();
-        limit != 0 && self.messages.len() as u64 >= limit
+        let full = limit != 0 && self.messages.len() as u64 >= limit;
+        full || (self.hwm_bytes() != 0 && !self.messages.is_empty() && self.bytes >= self.hwm_bytes())
+    }
+
+    fn set_limits(&mut self, limits: Limits) {
+        self.limits = Some(limits);
+        if !self.conflates {
+            self.policy = limits.policy;
+        }
+        self.count_bytes();
+    }
+
+    /// True if half of what may be under way is free: the writer is woken then, as over a ring.
+    fn half_empty(&self) -> bool {
+        let limit = self.limit();
+        (limit == 0 || self.messages.len() as u64 <= limit / 2) && self.bytes <= self.hwm_bytes() / 2
     }
 }
 
@@ -71,22 +118,27 @@ pub struct LocalOut {
 
 impl LocalOut {
     /// Says who writes here, and the writer's mark.
-    pub fn bind(&self, writer: End, sndhwm: i64) {
+    pub fn bind(&self, writer: End, limits: Limits) {
         let mut queue = self.shared.queue.lock();
         queue.writer = Some(writer);
-        queue.sndhwm = sndhwm;
+        queue.set_limits(limits);
     }
 
-    pub fn set_sndhwm(&self, sndhwm: i64) {
-        self.shared.queue.lock().sndhwm = sndhwm;
+    pub fn set_limits(&self, sndhwm: i64, hwm_bytes: i64) {
+        let mut queue = self.shared.queue.lock();
+        if let Some(limits) = queue.limits {
+            queue.set_limits(Limits { sndhwm, hwm_bytes, ..limits });
+        }
     }
 
-    pub fn write(&mut self, message: Outgoing<'_>) -> Write {
-        let queue = self.shared.queue.lock();
+    pub fn write(&mut self, message: Outgoing<'_>, stats: &mut Stats) -> Write {
+        let mut queue = self.shared.queue.lock();
         if queue.reader_closed {
             return Write::Gone;
         }
-        if queue.full() {
+        if queue.policy.keeps() {
+            stats.discard(Discard::Overflow, queue.make_room());
+        } else if queue.full() {
             return Write::Full;
         }
         self.push(queue, message)
@@ -100,7 +152,11 @@ impl LocalOut {
 
     #[inline(always)]
     fn push(&self, mut queue: Guard<'_, Queue>, message: Outgoing<'_>) -> Write {
-        queue.messages.push_back(message.to_message());
+        let message = message.to_message();
+        if queue.hwm_bytes() != 0 {
+            queue.bytes += message.bytes();
+        }
+        queue.messages.push_back(message);
         if std::mem::take(&mut queue.reader_asleep) {
             let reader = queue.reader.clone();
             self.shared.filled.store(true, Ordering::Relaxed);
@@ -116,7 +172,7 @@ impl LocalOut {
 
     pub fn writable(&mut self) -> bool {
         let queue = self.shared.queue.lock();
-        !queue.reader_closed && !queue.full()
+        !queue.reader_closed && (queue.policy.keeps() || !queue.full())
     }
 
     pub fn sleep(&mut self) -> bool {
@@ -149,8 +205,14 @@ pub struct LocalIn {
 
 impl LocalIn {
     /// Says who reads here, and the reader's mark.
-    pub fn bind(&self, reader: End, rcvhwm: i64) {
-        self.shared.queue.lock().reader = Some(reader);
+    pub fn bind(&self, reader: End, rcvhwm: i64, conflates: bool) {
+        let mut queue = self.shared.queue.lock();
+        queue.reader = Some(reader);
+        queue.conflates = conflates;
+        if conflates {
+            queue.policy = Policy::KeepLatest;
+        }
+        drop(queue);
         self.set_rcvhwm(rcvhwm);
     }
 
@@ -182,9 +244,11 @@ impl LocalIn {
     fn next_message(&mut self) -> bool {
         let mut queue = self.shared.queue.lock();
         let Some(message) = queue.messages.pop_front() else { return false };
+        if queue.bytes != 0 {
+            queue.bytes -= message.bytes();
+        }
         let mut writer = None;
-        // As over a ring: the writer is woken at half of what may be under way.
-        if queue.writer_waiting && queue.messages.len() as u64 <= queue.limit() / 2 {
+        if queue.writer_waiting && queue.half_empty() {
             queue.writer_waiting = false;
             writer = queue.writer.clone();
         }

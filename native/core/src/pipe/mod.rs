@@ -15,6 +15,7 @@
 //! end before the next connection's ring. A pipe made by an accepted peer ends with it, once drained.
 
 pub mod local;
+pub mod overflow;
 pub mod ring;
 
 use std::collections::VecDeque;
@@ -24,9 +25,9 @@ use shmzmq_shm::ring::{Part, Poisoned};
 use crate::error::Error;
 use crate::message::{Message, Outgoing, Sink};
 use crate::reactor::SessionHandle;
-use crate::stats::Stats;
+use crate::stats::{Discard, Stats};
 use local::{LocalIn, LocalOut};
-use ring::{RingIn, RingOut, State};
+use ring::{Limits, RingIn, RingOut, State};
 
 /// The outgoing half.
 pub enum Out {
@@ -214,16 +215,41 @@ impl Pipe {
         stats: &mut Stats,
     ) -> Write {
         match &mut self.out {
+            Out::Ring(ring) if ring.keeps() => {
+                let written = ring.write_keeping(message, scratch, stats);
+                self.move_later();
+                written
+            }
             Out::Ring(ring) => ring.write(message.parts(scratch), how.patient, stats),
-            Out::Local(local) => local.write(message),
+            Out::Local(local) => local.write(message, stats),
             Out::Queue(queue) => {
-                if how.sndhwm > 0 && queue.len() >= how.sndhwm as usize {
+                let full = how.limits.fills(queue.len(), || queue.iter().map(Message::bytes).sum());
+                if full && !how.limits.policy.keeps() {
                     return Write::Full;
                 }
-                queue.push_back(message.to_message());
+                let most = how.limits.sndhwm.max(0) as u64;
+                let dropped = overflow::push(queue, message.to_message(), how.limits.policy, most);
+                stats.discard(Discard::Overflow, dropped);
                 Write::Done
             }
             Out::None => Write::Gone,
+        }
+    }
+
+    /// Something is held outside the ring: the I/O thread moves it if nobody here comes by again.
+    fn move_later(&self) {
+        if let (Out::Ring(ring), Some(session)) = (&self.out, &self.session)
+            && ring.held() == 1
+        {
+            session.move_held();
+        }
+    }
+
+    /// Moves what is held outside the ring. True: nothing is held any more.
+    pub fn move_held(&mut self, stats: &mut Stats) -> bool {
+        match &mut self.out {
+            Out::Ring(ring) => ring.move_held(stats),
+            _ => true,
         }
     }
 
@@ -264,22 +290,25 @@ impl Pipe {
     }
 
     /// True if a write of a small message would not be refused for good reasons.
-    pub fn writable(&mut self, sndhwm: i64) -> bool {
+    pub fn writable(&mut self, limits: &Limits) -> bool {
         match &mut self.out {
             Out::Ring(ring) => ring.writable(),
             Out::Local(local) => local.writable(),
-            Out::Queue(queue) => sndhwm <= 0 || queue.len() < sndhwm as usize,
+            Out::Queue(queue) => {
+                limits.policy.keeps()
+                    || !limits.fills(queue.len(), || queue.iter().map(Message::bytes).sum())
+            }
             Out::None => false,
         }
     }
 
     /// Asks to be marked when a refused write may succeed. False: try again first.
-    pub fn sleep_out(&mut self, sndhwm: i64) -> bool {
+    pub fn sleep_out(&mut self, limits: &Limits) -> bool {
         match &mut self.out {
             Out::Ring(ring) => ring.sleep(),
             Out::Local(local) => local.sleep(),
             // The I/O thread marks the slot when it has moved the queue.
-            Out::Queue(queue) => sndhwm > 0 && queue.len() >= sndhwm as usize,
+            Out::Queue(queue) => limits.fills(queue.len(), || queue.iter().map(Message::bytes).sum()),
             Out::None => true,
         }
     }
@@ -326,7 +355,10 @@ impl Pipe {
     /// Ends both directions, but what has arrived can still be read.
     pub fn part(&mut self, stats: &mut Stats) {
         match &mut self.out {
-            Out::Ring(ring) => ring.close(stats),
+            Out::Ring(ring) => {
+                ring.move_all_held(stats);
+                ring.close(stats);
+            }
             Out::Local(local) => local.close(),
             _ => {}
         }
@@ -350,7 +382,10 @@ impl Pipe {
     /// Ends both directions from our side.
     pub fn close(&mut self, stats: &mut Stats) {
         match &mut self.out {
-            Out::Ring(ring) => ring.close(stats),
+            Out::Ring(ring) => {
+                ring.move_all_held(stats);
+                ring.close(stats);
+            }
             Out::Local(local) => local.close(),
             _ => {}
         }
@@ -373,7 +408,7 @@ impl Pipe {
 pub struct How {
     /// The caller can wait: prefer a moment's wait to a larger ring.
     pub patient: bool,
-    pub sndhwm: i64,
+    pub limits: Limits,
 }
 
 /// One text for what a peer did to its ring.

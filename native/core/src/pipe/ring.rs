@@ -7,13 +7,14 @@ use shmzmq_shm::layout;
 use shmzmq_shm::ring::{Arm, Frame, Next, Part, Refusal, Rx, Tx};
 use shmzmq_shm::segment::{MappedControl, MappedRing};
 
+use super::overflow::{Kept, Policy};
 use super::{Read, Write, broken};
 use crate::channel::Channel;
 use crate::error::Error;
 use crate::handshake;
-use crate::message::{Message, Payload, Sink};
+use crate::message::{Message, Outgoing, Payload, Sink};
 use crate::signaler::PeerSignaler;
-use crate::stats::Stats;
+use crate::stats::{Discard, Stats};
 
 /// The connection is gone and the ring that its writer went on in never came: a correct writer announces
 /// before it jumps, so this is the peer's mistake or ours, and never silent.
@@ -39,8 +40,33 @@ pub struct RingOut {
     wanted: u64,
     /// False if the last publish found the reader asleep.
     pub peer_awake: bool,
-    sndhwm: i64,
-    rcvhwm: i64,
+    limits: Limits,
+    kept: Kept,
+}
+
+/// How much may be under way to one peer.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub sndhwm: i64,
+    pub rcvhwm: i64,
+    pub hwm_bytes: i64,
+    pub policy: Policy,
+}
+
+impl Limits {
+    /// True if a queue of that many messages, before there is a peer, takes no further one.
+    pub fn fills(&self, messages: usize, bytes: impl FnOnce() -> u64) -> bool {
+        (self.sndhwm > 0 && messages >= self.sndhwm as usize)
+            || (self.hwm_bytes > 0 && messages > 0 && bytes() >= self.hwm_bytes as u64)
+    }
+
+    /// Messages, 0 for no limit. Who keeps the newest only needs none.
+    fn credit(&self) -> u64 {
+        match self.policy {
+            Policy::KeepLatest => 0,
+            _ => crate::options::credit(self.sndhwm, self.rcvhwm),
+        }
+    }
 }
 
 impl RingOut {
@@ -48,19 +74,101 @@ impl RingOut {
         words: (MappedControl, MappedRing),
         peer: Arc<PeerSignaler>,
         channel: Arc<Channel>,
-        sndhwm: i64,
-        rcvhwm: i64,
+        limits: Limits,
     ) -> Self {
-        let tx = Tx::new(words.0, words.1, crate::options::credit(sndhwm, rcvhwm));
-        RingOut { tx, peer, channel, seen: u64::MAX, wanted: 0, peer_awake: true, sndhwm, rcvhwm }
+        let mut tx = Tx::new(words.0, words.1, limits.credit());
+        tx.set_bytes_max(limits.hwm_bytes as u64);
+        let kept = Kept::new(limits.policy, limits.credit());
+        RingOut { tx, peer, channel, seen: u64::MAX, wanted: 0, peer_awake: true, limits, kept }
     }
 
-    /// Our own mark, or the reader's, was set anew.
-    pub fn set_hwm(&mut self, sndhwm: Option<i64>, rcvhwm: Option<i64>) {
-        self.sndhwm = sndhwm.unwrap_or(self.sndhwm);
-        self.rcvhwm = rcvhwm.unwrap_or(self.rcvhwm);
-        self.tx.set_credit(crate::options::credit(self.sndhwm, self.rcvhwm));
+    /// Our own limits, or the reader's, were set anew.
+    pub fn set_limits(&mut self, sndhwm: Option<i64>, rcvhwm: Option<i64>, hwm_bytes: Option<i64>) {
+        self.limits.sndhwm = sndhwm.unwrap_or(self.limits.sndhwm);
+        self.limits.rcvhwm = rcvhwm.unwrap_or(self.limits.rcvhwm);
+        self.limits.hwm_bytes = hwm_bytes.unwrap_or(self.limits.hwm_bytes);
+        self.restore_limits();
+        self.kept.set_most(self.limits.credit());
     }
+
+    fn restore_limits(&mut self) {
+        self.tx.set_credit(self.limits.credit());
+        self.tx.set_bytes_max(self.limits.hwm_bytes as u64);
+    }
+
+    // --- a writer that keeps (overflow.rs) ---------------------------------------------------------------
+
+    pub fn keeps(&self) -> bool {
+        self.limits.policy.keeps()
+    }
+
+    /// Messages that are held outside the ring.
+    pub fn held(&self) -> usize {
+        self.kept.held.len()
+    }
+
+    /// Writes, or holds what has no room. Only for a writer that keeps.
+    #[cold]
+    pub fn write_keeping(
+        &mut self,
+        message: Outgoing<'_>,
+        scratch: &mut Vec<Part>,
+        stats: &mut Stats,
+    ) -> Write {
+        self.move_held(stats);
+        if self.kept.held.is_empty() {
+            let written = self.write_kept(message.parts(scratch), stats);
+            if !matches!(written, Write::Full) {
+                return written;
+            }
+        }
+        // The reader's position as it says it is; a false one drops messages of its own.
+        let (reader, writer) = (self.tx.reader_position(), self.tx.position());
+        let (dropped, wanted_from) = self.kept.hold(message.to_message(), reader, writer);
+        stats.discard(Discard::Overflow, dropped);
+        if let Some(position) = wanted_from {
+            self.tx.skip_before(position);
+        }
+        Write::Done
+    }
+
+    /// Moves what is held into the ring, as far as there is room. True: nothing is held any more.
+    pub fn move_held(&mut self, stats: &mut Stats) -> bool {
+        while let Some(message) = self.kept.held.front() {
+            let parts: Vec<Part> = message.frames().map(Payload::part).collect();
+            if !matches!(self.write_kept(&parts, stats), Write::Done) {
+                return false;
+            }
+            self.kept.held.pop_front();
+        }
+        true
+    }
+
+    fn write_kept(&mut self, parts: &[Part], stats: &mut Stats) -> Write {
+        let begin = self.tx.position();
+        let full = match self.tx.check(parts) {
+            Err(Refusal::Credit) => true,
+            Err(Refusal::Space { grow }) => self.limits.policy == Policy::KeepLatest && !grow,
+            _ => false,
+        };
+        if full {
+            return Write::Full;
+        }
+        let written = self.write(parts, false, stats);
+        if let (Write::Done, Some(position)) = (&written, self.kept.wrote(begin)) {
+            self.tx.skip_before(position);
+        }
+        written
+    }
+
+    /// The socket closes: what is held goes into the ring, whatever the limits say.
+    pub fn move_all_held(&mut self, stats: &mut Stats) {
+        while let Some(message) = self.kept.held.pop_front() {
+            self.write_accepted(&message, stats);
+        }
+    }
+
+    // --- any writer --------------------------------------------------------------------------------------
 
     /// `write` without regard to the high-water marks: the message was accepted long ago.
     pub fn write_accepted(&mut self, message: &Message, stats: &mut Stats) -> Write {
@@ -71,8 +179,9 @@ impl RingOut {
     /// `write` without regard to the high-water marks.
     pub fn write_state(&mut self, parts: &[Part], stats: &mut Stats) -> Write {
         self.tx.set_credit(0);
+        self.tx.set_bytes_max(0);
         let written = self.write(parts, false, stats);
-        self.tx.set_credit(crate::options::credit(self.sndhwm, self.rcvhwm));
+        self.restore_limits();
         written
     }
 
@@ -94,7 +203,8 @@ impl RingOut {
     fn refused(&mut self, refusal: Refusal, parts: &[Part], patient: bool, stats: &mut Stats) -> Write {
         match refusal {
             Refusal::Credit => {
-                self.wanted = 0;
+                // The credit is messages, or bytes if that limit is set.
+                self.wanted = if self.limits.hwm_bytes > 0 { self.tx.bytes_for(parts) } else { 0 };
                 Write::Full
             }
             Refusal::Closed => Write::Gone,
@@ -161,7 +271,7 @@ impl RingOut {
     }
 
     pub fn writable(&mut self) -> bool {
-        self.tx.refresh().is_ok() && self.tx.may_write()
+        self.tx.refresh().is_ok() && (self.tx.may_write() || (self.keeps() && !self.tx.is_closed()))
     }
 
     /// Arms WAITING. False: something moved, try again.
@@ -172,7 +282,7 @@ impl RingOut {
     }
 
     pub fn depth(&self) -> u64 {
-        self.tx.depth()
+        self.tx.depth() + self.kept.held.len() as u64
     }
 
     pub fn close(&mut self, stats: &mut Stats) {
@@ -185,6 +295,7 @@ impl RingOut {
     pub fn undelivered(&mut self) -> Vec<Message> {
         let mut messages = Vec::new();
         self.tx.undelivered(|frames| messages.extend(Message::from_frames(frames)));
+        messages.extend(self.kept.held.drain(..));
         messages
     }
 
@@ -217,8 +328,13 @@ impl RingIn {
         peer: Arc<PeerSignaler>,
         channel: Arc<Channel>,
         credit: u64,
+        skips: bool,
     ) -> Self {
-        RingIn { rx: Rx::new(words.0, words.1, credit), peer, channel, dead: false }
+        let mut rx = Rx::new(words.0, words.1, credit);
+        if skips {
+            rx.set_skips();
+        }
+        RingIn { rx, peer, channel, dead: false }
     }
 
     pub fn announce(&mut self, number: u32, ring: MappedRing) {

@@ -83,10 +83,10 @@ impl Core {
     ) -> bool {
         blocked.clear();
         self.outbox.soon = false;
-        let sndhwm = self.options.sndhwm;
+        let limits = self.options.limits();
         for &slot in &targets.slots {
             let Some(Some(pipe)) = self.pipes.get_mut(slot) else { continue };
-            if !matches!(pipe.out, Out::None) && !pipe.is_gone() && !pipe.writable(sndhwm) {
+            if !matches!(pipe.out, Out::None) && !pipe.is_gone() && !pipe.writable(&limits) {
                 // Armed or about to move: either way the caller waits for a mark or tries again.
                 blocked.push(slot);
                 continue;
@@ -104,9 +104,9 @@ impl Core {
 
     /// Arms every blocked pipe. False: one of them moved.
     pub fn sleep_blocked(&mut self, blocked: &mut Vec<usize>) -> bool {
-        let sndhwm = self.options.sndhwm;
+        let limits = self.options.limits();
         let asleep =
-            blocked.iter().all(|slot| self.pipe(*slot).is_some_and(|pipe| pipe.sleep_out(sndhwm)));
+            blocked.iter().all(|slot| self.pipe(*slot).is_some_and(|pipe| pipe.sleep_out(&limits)));
         if !asleep {
             blocked.clear();
         }

@@ -81,7 +81,7 @@ impl Core {
     /// Writes to one pipe and counts.
     #[inline]
     pub fn write_to(&mut self, slot: usize, message: Outgoing<'_>, patient: bool) -> Write {
-        let how = How { patient, sndhwm: self.options.sndhwm };
+        let how = How { patient, limits: self.options.limits() };
         let Some(Some(pipe)) = self.pipes.get_mut(slot) else { return Write::Gone };
         let written = pipe.write(message, how, &mut self.scratch, &mut self.stats);
         if let Write::Done = written {
@@ -96,13 +96,13 @@ impl Core {
     }
 
     pub fn sleep_out(&mut self, slot: usize) -> bool {
-        let sndhwm = self.options.sndhwm;
-        self.pipe(slot).is_none_or(|pipe| pipe.sleep_out(sndhwm))
+        let limits = self.options.limits();
+        self.pipe(slot).is_none_or(|pipe| pipe.sleep_out(&limits))
     }
 
     /// True if a send of a small message would find a pipe that takes it.
     pub fn has_output(&mut self) -> bool {
-        let sndhwm = self.options.sndhwm;
+        let limits = self.options.limits();
         let mut moved = 0;
         while let Some(&slot) = self.outbox.active.first() {
             let Some(pipe) = self.pipe(slot) else {
@@ -113,10 +113,10 @@ impl Core {
                 self.leave(slot);
                 continue;
             }
-            if pipe.writable(sndhwm) {
+            if pipe.writable(&limits) {
                 return true;
             }
-            if pipe.sleep_out(sndhwm) {
+            if pipe.sleep_out(&limits) {
                 self.deactivate_out(slot);
             } else {
                 // Not armed, so it must not be waited for: the next look tells.

@@ -273,6 +273,16 @@ impl Socket {
         }
     }
 
+    /// Moves what a full ring left outside. True: nothing is left there.
+    pub fn move_held(&self, slot: usize) -> bool {
+        let mut state = self.state();
+        let Core { pipes, stats, .. } = &mut state.core;
+        match pipes.get_mut(slot) {
+            Some(Some(pipe)) => pipe.move_held(stats),
+            _ => true,
+        }
+    }
+
     /// The next ring of the peer's direction is here.
     pub fn announce(&self, slot: usize, number: u32, ring: MappedRing) {
         let mut state = self.state();
@@ -287,7 +297,7 @@ impl Socket {
     pub fn set_peer_rcvhwm(&self, slot: usize, rcvhwm: i64) {
         let mut state = self.state();
         if let Some(Out::Ring(ring)) = state.core.pipe(slot).map(|pipe| &mut pipe.out) {
-            ring.set_hwm(None, Some(rcvhwm));
+            ring.set_limits(None, Some(rcvhwm), None);
         }
         drop(state);
         self.signaler.mark(slot);
@@ -327,8 +337,9 @@ impl Socket {
         let mut state = self.enter()?;
         let State { core, pattern, .. } = &mut *state;
         let slot = core.add_pipe(endpoint, false).slot;
-        out.bind((self.signaler.clone(), slot), core.options.sndhwm);
-        input.bind((self.signaler.clone(), slot), core.options.rcvhwm);
+        let conflates = core.options.conflate != 0;
+        out.bind((self.signaler.clone(), slot), core.options.limits());
+        input.bind((self.signaler.clone(), slot), core.options.rcvhwm, conflates);
         if let Some(pipe) = core.pipe(slot) {
             pipe.routing_id = peer_id;
             pipe.ending = true;
@@ -406,13 +417,14 @@ impl Socket {
 }
 
 impl Core {
-    /// SNDHWM or RCVHWM was set: live pipes follow at once, as in libzmq.
+    /// SNDHWM, RCVHWM or HWM_BYTES was set: live pipes follow at once, as in libzmq.
     pub fn apply_hwm(&mut self) {
         let (sndhwm, rcvhwm) = (self.options.sndhwm, self.options.rcvhwm);
+        let hwm_bytes = self.options.hwm_bytes;
         for pipe in self.pipes.iter_mut().flatten() {
             match &mut pipe.out {
-                Out::Ring(ring) => ring.set_hwm(Some(sndhwm), None),
-                Out::Local(local) => local.set_sndhwm(sndhwm),
+                Out::Ring(ring) => ring.set_limits(Some(sndhwm), None, Some(hwm_bytes)),
+                Out::Local(local) => local.set_limits(sndhwm, hwm_bytes),
                 _ => {}
             }
             for input in pipe.inputs() {

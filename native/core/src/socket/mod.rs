@@ -43,11 +43,13 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::lock::{AttemptLock, Guard};
 use crate::message::{Frames, Payload, Sink};
-use crate::options::Options;
+use crate::options::{HWM_BYTES, Options, RCVHWM, SNDHWM};
+use crate::pipe::overflow::Policy;
 use crate::signaler::Signaler;
 use crate::socket::core::Core;
 use crate::socket::pattern::{Pattern, Setting};
 use crate::socket::policy::SpinPolicy;
+use crate::stats::Discard;
 
 /// Longest wait for a full ring whose reader moves, before its position is compared again.
 const SOON: Duration = Duration::from_millis(1);
@@ -219,7 +221,10 @@ impl Socket {
         if pending.is_empty() {
             let part = frames.parts()[0];
             // SAFETY: the caller keeps its parts readable during the call.
-            pattern.admit(core, unsafe { std::slice::from_raw_parts(part.at, part.len) })?;
+            let admitted = pattern.admit(core, unsafe { std::slice::from_raw_parts(part.at, part.len) });
+            if core.options.policy() != Policy::DropNewest || admitted != Err(Error::Again) {
+                admitted?;
+            }
         }
         pending.push(frames.keep(0));
         state.settle();
@@ -402,7 +407,7 @@ impl Socket {
         if !core.options.set(number, value) {
             return pattern.configure(core, number, Setting::Number(value));
         }
-        if number == crate::options::SNDHWM || number == crate::options::RCVHWM {
+        if matches!(number, SNDHWM | RCVHWM | HWM_BYTES) {
             core.apply_hwm();
         }
         Ok(())
@@ -443,10 +448,22 @@ impl State {
         } else {
             self.send_pending(frames, patient)
         };
+        let sent = if sent == Err(Error::Again) { self.overflow() } else { sent };
         if !self.core.ended.is_empty() {
             self.settle();
         }
         sent
+    }
+
+    /// Nobody takes the message at hand now: does the program want it dropped?
+    #[cold]
+    fn overflow(&mut self) -> Result<()> {
+        if self.core.options.policy() != Policy::DropNewest {
+            return Err(Error::Again);
+        }
+        self.pending.clear();
+        self.core.stats.discard(Discard::Overflow, 1);
+        Ok(())
     }
 
     /// The last part of a message that was begun with SNDMORE: all of it goes at once.

@@ -10,6 +10,7 @@ use std::hash::{BuildHasher, RandomState};
 use crate::error::{Error, Result};
 use crate::message::{Frames, Outgoing, Payload, Sink};
 use crate::pipe::Write;
+use crate::pipe::overflow::Policy;
 use crate::socket::core::Core;
 use crate::socket::pattern::{Pattern, enlist};
 use crate::socket::probe;
@@ -124,7 +125,7 @@ impl Pattern for Router {
             match core.write_to(slot, message, false) {
                 Write::Done => return Ok(()),
                 Write::Failed(error) => return Err(error),
-                Write::Full | Write::Soon if mandatory => {
+                Write::Full | Write::Soon if mandatory || core.options.policy() == Policy::Block => {
                     if core.sleep_out(slot) {
                         if !self.blocked.contains(&slot) {
                             self.blocked.push(slot);
@@ -155,9 +156,9 @@ impl Pattern for Router {
 
     fn sleep_output(&mut self, core: &mut Core) -> bool {
         // The mark may have been taken by whoever entered since: ask the pipes again.
-        let sndhwm = core.options.sndhwm;
+        let limits = core.options.limits();
         let asleep = self.blocked.iter().all(|slot| {
-            core.pipe(*slot).is_some_and(|pipe| !pipe.writable(sndhwm) && pipe.sleep_out(sndhwm))
+            core.pipe(*slot).is_some_and(|pipe| !pipe.writable(&limits) && pipe.sleep_out(&limits))
         });
         if !asleep {
             self.blocked.clear();
@@ -168,11 +169,11 @@ impl Pattern for Router {
     fn can_send(&mut self, core: &mut Core) -> bool {
         // libzmq: what has no route is dropped, so a ROUTER is always writable; a mandatory one is
         // when some peer takes a message.
-        let sndhwm = core.options.sndhwm;
+        let limits = core.options.limits();
         let mut slots = self.routes.values();
         core.options.router_mandatory == 0
             || slots.any(|slot| {
-                core.pipe(*slot).is_some_and(|pipe| pipe.writable(sndhwm) || !pipe.sleep_out(sndhwm))
+                core.pipe(*slot).is_some_and(|pipe| pipe.writable(&limits) || !pipe.sleep_out(&limits))
             })
     }
 

@@ -17,6 +17,7 @@ use crate::options::{
     XPUB_WELCOME_MSG,
 };
 use crate::pipe::Read;
+use crate::pipe::overflow::Policy;
 use crate::route::dist::Targets;
 use crate::route::trie::Trie;
 use crate::socket::core::Core;
@@ -331,7 +332,8 @@ impl Pattern for XPub {
         // SAFETY: the caller keeps its parts readable during the call.
         let first = unsafe { std::slice::from_raw_parts(first.at, first.len) };
         self.choose(core, first);
-        if self.nodrop && !core.all_ready(&self.targets, frames, patient, &mut self.blocked) {
+        let lossless = self.nodrop || core.options.policy() == Policy::Block;
+        if lossless && !core.all_ready(&self.targets, frames, patient, &mut self.blocked) {
             return Err(Error::Again);
         }
         core.distribute(&self.targets, frames)

@@ -20,11 +20,20 @@ pub struct Words {
     pub delivered: AtomicU64,
     pub space_wake_at: AtomicU64,
     pub msgs_wake_at: AtomicU64,
+    pub skip: AtomicU64,
 }
 
 impl Words {
-    pub fn all(&self) -> [&AtomicU64; 6] {
-        [&self.w, &self.r, &self.msgs_read, &self.delivered, &self.space_wake_at, &self.msgs_wake_at]
+    pub fn all(&self) -> [&AtomicU64; 7] {
+        [
+            &self.w,
+            &self.r,
+            &self.msgs_read,
+            &self.delivered,
+            &self.space_wake_at,
+            &self.msgs_wake_at,
+            &self.skip,
+        ]
     }
 }
 
@@ -50,6 +59,9 @@ impl Control for HeapControl {
     }
     fn msgs_wake_at(&self) -> &AtomicU64 {
         &self.0.msgs_wake_at
+    }
+    fn skip(&self) -> &AtomicU64 {
+        &self.0.skip
     }
 }
 

@@ -48,6 +48,7 @@ pub struct Words<const RELAXED: bool> {
     delivered: AtomicU64,
     space_wake_at: AtomicU64,
     msgs_wake_at: AtomicU64,
+    skip: AtomicU64,
 }
 
 pub struct LoomControl<const RELAXED: bool>(Arc<Words<RELAXED>>);
@@ -68,6 +69,7 @@ impl<const RELAXED: bool> LoomControl<RELAXED> {
             delivered: word(),
             space_wake_at: word(),
             msgs_wake_at: word(),
+            skip: word(),
         }))
     }
 }
@@ -92,6 +94,9 @@ impl<const RELAXED: bool> Control for LoomControl<RELAXED> {
     }
     fn msgs_wake_at(&self) -> &AtomicU64 {
         &self.0.msgs_wake_at
+    }
+    fn skip(&self) -> &AtomicU64 {
+        &self.0.skip
     }
 }
 
