@@ -651,6 +651,7 @@ REDELIVER = ShmOption.REDELIVER
 RING_BYTES = ShmOption.RING_BYTES
 HWM_BYTES = ShmOption.HWM_BYTES
 IPC_STRICT = ShmOption.IPC_STRICT
+OVERFLOW = ShmOption.OVERFLOW
 
 # Enum, IntEnum and IntFlag are here because `zmq.IntEnum` and its kin exist in pyzmq.
 __all__ = [
@@ -668,6 +669,7 @@ __all__ = [
     "PollEvent",
     "DeviceType",
     "ShmOption",
+    "Overflow",
     "Enum",
     "IntEnum",
     "IntFlag",
@@ -923,4 +925,5 @@ __all__ = [
     "RING_BYTES",
     "HWM_BYTES",
     "IPC_STRICT",
+    "OVERFLOW",
 ]

@@ -248,7 +248,7 @@ _PUBSUB_ROWS: Final = (
     _row(_S.XPUB_MANUAL_LAST_VALUE, "XPUB_MANUAL for last-value caches; draft", **_TRUTHY, **_WRITE_ONLY,
          applies_to=_PUBLISHERS),
     _row(_S.XPUB_NODROP, "a full peer is EAGAIN instead of a dropped message", **_TRUTHY, **_WRITE_ONLY,
-         applies_to=_PUBLISHERS),
+         applies_to=_PUBLISHERS | {_T.RADIO}),
     _row(_S.XPUB_WELCOME_MSG, "first message to each new subscriber", unit="bytes", minimum=0, default=b"",
          **_WRITE_ONLY, applies_to=_PUBLISHERS),
     _row(_S.ONLY_FIRST_SUBSCRIBE, "only the first part of a multipart is a subscription; draft", **_TRUTHY,

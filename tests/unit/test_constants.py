@@ -29,6 +29,7 @@ OWN_NUMBERS = {
     "RING_BYTES": 1005,
     "HWM_BYTES": 1006,
     "IPC_STRICT": 1007,
+    "OVERFLOW": 1008,
 }
 
 

@@ -40,7 +40,9 @@ LIVE = {
     "RECONNECT_IVL_MAX", "HANDSHAKE_IVL", "IMMEDIATE", "TYPE", "RCVMORE", "LAST_ENDPOINT", "EVENTS", "FD",
     "MECHANISM", "THREAD_SAFE", "ROUTER_MANDATORY", "ROUTER_HANDOVER", "PROBE_ROUTER", "REQ_CORRELATE",
     "REQ_RELAXED", "MAXMSGSIZE", "CONNECT_TIMEOUT", "SPIN_US", "IPC_FILE_MODE", "IPC_TAKEOVER", "RING_BYTES",
-    "HWM",
+    "HWM", "SUBSCRIBE", "UNSUBSCRIBE", "XPUB_VERBOSE", "XPUB_VERBOSER", "XPUB_MANUAL", "XPUB_MANUAL_LAST_VALUE",
+    "XPUB_NODROP", "XPUB_WELCOME_MSG", "ONLY_FIRST_SUBSCRIBE", "INVERT_MATCHING", "TOPICS_COUNT", "CONFLATE",
+    "HWM_BYTES", "OVERFLOW",
 }  # fmt: skip
 INTS = [
     -(1 << 63) - 1, -(1 << 63), -(1 << 31) - 1, -(1 << 31), -101, -100, -99, -2, -1, 0, 1, 2, 3, 64, 100,
@@ -131,7 +133,7 @@ def test_every_row_has_a_meaning():
 
 def test_own_options_without_effect_are_refused():
     assert {row.name for row in OWN_ROWS if row.meanwhile == "refused"} == {
-        "IPC_MODE", "REDELIVER", "HWM_BYTES", "IPC_STRICT",
+        "IPC_MODE", "REDELIVER", "IPC_STRICT",
     }  # fmt: skip
 
 
@@ -197,6 +199,7 @@ def test_own_options_have_their_defaults():
         "RING_BYTES": 262144,
         "HWM_BYTES": 0,
         "IPC_STRICT": 0,
+        "OVERFLOW": 0,
     }
 
 
@@ -219,7 +222,12 @@ def test_values_are_taken_and_refused_as_by_pyzmq(context, socket_type):
     for row in SHARED_ROWS:
         for value in VALUES:
             oracle = outcome(lambda r=row, v=value: socket.set(r.number, v))
-            if row.name == "HWM" or (oracle == "ok" and is_held_back(row, value)):
+            manual = row.name in ("SUBSCRIBE", "UNSUBSCRIBE") and socket_type in (
+                SocketType.PUB,
+                SocketType.XPUB,
+            )
+            # XPUB_MANUAL makes the difference there, which the table cannot know: native code asks.
+            if row.name == "HWM" or manual or (oracle == "ok" and is_held_back(row, value)):
                 continue
             ours = outcome(lambda r=row, v=value: validate(r, v, socket_type))
             if ours != oracle:

@@ -478,12 +478,7 @@ impl Session {
         if terms.conflates {
             limits.policy = Policy::KeepLatest;
         }
-        let writer = RingOut::new(
-            segment.direction(out),
-            signaler.clone(),
-            channel.clone(),
-            limits,
-        );
+        let writer = RingOut::new(segment.direction(out), signaler.clone(), channel.clone(), limits);
         let reader = RingIn::new(
             segment.direction(input),
             signaler,

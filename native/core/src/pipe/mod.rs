@@ -295,8 +295,7 @@ impl Pipe {
             Out::Ring(ring) => ring.writable(),
             Out::Local(local) => local.writable(),
             Out::Queue(queue) => {
-                limits.policy.keeps()
-                    || !limits.fills(queue.len(), || queue.iter().map(Message::bytes).sum())
+                limits.policy.keeps() || !limits.fills(queue.len(), || queue.iter().map(Message::bytes).sum())
             }
             Out::None => false,
         }

@@ -105,8 +105,7 @@ impl Core {
     /// Arms every blocked pipe. False: one of them moved.
     pub fn sleep_blocked(&mut self, blocked: &mut Vec<usize>) -> bool {
         let limits = self.options.limits();
-        let asleep =
-            blocked.iter().all(|slot| self.pipe(*slot).is_some_and(|pipe| pipe.sleep_out(&limits)));
+        let asleep = blocked.iter().all(|slot| self.pipe(*slot).is_some_and(|pipe| pipe.sleep_out(&limits)));
         if !asleep {
             blocked.clear();
         }

@@ -201,9 +201,8 @@ impl Core {
     /// An active pipe was found empty: puts it to sleep. False: something came meanwhile.
     pub fn rest_input(&mut self, slot: usize) -> bool {
         let stats = &mut self.stats;
-        let asleep = self.pipes.get_mut(slot).is_none_or(|pipe| {
-            pipe.as_mut().is_none_or(|pipe| pipe.sleep_in(stats))
-        });
+        let asleep =
+            self.pipes.get_mut(slot).is_none_or(|pipe| pipe.as_mut().is_none_or(|pipe| pipe.sleep_in(stats)));
         if asleep {
             self.deactivate_in(slot);
         }
