@@ -50,9 +50,9 @@ _NATIVE = frozenset(
     {
         _O.LINGER, _O.RECONNECT_IVL, _O.BACKLOG, _O.RECONNECT_IVL_MAX, _O.MAXMSGSIZE, _O.SNDHWM, _O.RCVHWM,
         _O.RCVTIMEO, _O.SNDTIMEO, _O.ROUTER_MANDATORY, _O.IMMEDIATE, _O.PROBE_ROUTER, _O.REQ_CORRELATE,
-        _O.REQ_RELAXED, _O.ROUTER_HANDOVER, _O.HANDSHAKE_IVL, _O.XPUB_VERBOSE, _O.XPUB_VERBOSER, _O.XPUB_MANUAL,
-        _O.XPUB_MANUAL_LAST_VALUE, _O.XPUB_NODROP, _O.ONLY_FIRST_SUBSCRIBE, _O.INVERT_MATCHING, _O.TOPICS_COUNT,
-        _O.CONFLATE, ShmOption.SPIN_US, ShmOption.RING_BYTES, ShmOption.HWM_BYTES, ShmOption.OVERFLOW,
+        _O.REQ_RELAXED, _O.ROUTER_HANDOVER, _O.HANDSHAKE_IVL, _O.XPUB_VERBOSE, _O.XPUB_VERBOSER,
+        _O.XPUB_MANUAL, _O.XPUB_MANUAL_LAST_VALUE, _O.XPUB_NODROP, _O.ONLY_FIRST_SUBSCRIBE,
+        _O.INVERT_MATCHING, _O.TOPICS_COUNT, _O.CONFLATE, ShmOption.SPIN_US, ShmOption.RING_BYTES, ShmOption.HWM_BYTES, ShmOption.OVERFLOW,
     }
 )  # fmt: skip
 # The same, with bytes; they cannot be read.
@@ -133,7 +133,8 @@ class Socket(NativeSocket):
     Shape    context: its maker; socket_type: a SocketType or its number.
     Threads  any, at any time; a multipart message sent with send_multipart is atomic.
     Fork     a socket made before a fork raises ForkedError in the child.
-    Source   RFC 28 (REQ, REP, DEALER, ROUTER), RFC 29 (PUB, SUB, XPUB, XSUB), RFC 30 (PUSH, PULL), RFC 31 (PAIR).
+    Source   RFC 28 (REQ, REP, DEALER, ROUTER), RFC 29 (PUB, SUB, XPUB, XSUB), RFC 30 (PUSH, PULL),
+             RFC 31 (PAIR).
     """
 
     copy_threshold: int = 65536
