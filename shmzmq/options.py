@@ -449,8 +449,8 @@ _SHM_ROWS: Final = (
     _row(ShmOption.HWM_BYTES, "bytes that may wait for one peer; 0 = no limit", unit="bytes", minimum=0,
          default=0),
     _row(ShmOption.OVERFLOW, "what a pipe at its high-water marks does with one more message: as the type "
-         "does, block, drop the newest, drop the oldest, keep the latest", unit="Overflow", choices=(0, 1, 2, 3, 4),
-         default=0, effect=_NEXT, applies_to=_OVERFLOWING),
+         "does, block, drop the newest, drop the oldest, keep the latest", unit="Overflow",
+         choices=(0, 1, 2, 3, 4), default=0, effect=_NEXT, applies_to=_OVERFLOWING),
     _row(ShmOption.IPC_STRICT, "ipc file mode 0600 and peers of the same uid only, both ways", **_FLAG,
          effect=_NEXT, **_REFUSE, reason=_NOT_YET),
 )  # fmt: skip
