@@ -5,12 +5,16 @@
 //! Python object, except owners of buffers, which they return through [`release`]; no panic leaves
 //! this crate.
 
+mod arguments;
 mod context;
 mod errors;
 mod frame;
+mod hot;
 mod outgoing;
 mod release;
+mod sink;
 mod socket;
+mod waiting;
 
 use pyo3::prelude::*;
 
@@ -56,7 +60,7 @@ mod _native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        super::socket::install_hot_methods(module.py())?;
+        super::hot::install_hot_methods(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("LAYOUT_VERSION", shmzmq_shm::layout::ABI)?;
         module.add("BUILD_PROFILE", if cfg!(debug_assertions) { "debug" } else { "release" })?;

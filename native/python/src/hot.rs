@@ -1,0 +1,279 @@
+//! The methods that run per message: `send`, `recv`, `send_multipart` and `recv_multipart`. They are bound
+//! through the raw C calling convention (METH_FASTCALL), because a generated wrapper costs more than
+//! the ring.
+
+use std::ffi::CStr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use pyo3::exceptions::{PyIndexError, PyTypeError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+use shmzmq_core::error::Error;
+use shmzmq_core::socket::Interest;
+
+use crate::arguments::Arguments;
+use crate::errors::{bug, raise};
+use crate::frame;
+use crate::outgoing::{Held, Many, One};
+use crate::release;
+use crate::sink::{Become, PySink};
+use crate::socket::Socket;
+use crate::waiting::{DONTWAIT, until_done};
+
+const SNDMORE: i64 = 2;
+
+/// Runs the body of a raw method: errors and panics become exceptions.
+#[inline(always)]
+unsafe fn raw(
+    slf: *mut ffi::PyObject,
+    body: impl FnOnce(Python<'_>, &Socket) -> PyResult<*mut ffi::PyObject>,
+) -> *mut ffi::PyObject {
+    // SAFETY: the interpreter calls methods with the GIL held.
+    let py = unsafe { Python::assume_attached() };
+    let run = || {
+        // SAFETY: the method descriptor checked that `slf` is a Socket; the class is frozen.
+        let socket = unsafe { Bound::from_borrowed_ptr(py, slf).cast_into_unchecked::<Socket>() };
+        let done = body(py, socket.get());
+        release::drain(py);
+        done
+    };
+    let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| Err(bug(&*payload)));
+    result.unwrap_or_else(|error| {
+        error.restore(py);
+        std::ptr::null_mut()
+    })
+}
+
+fn none() -> *mut ffi::PyObject {
+    // SAFETY: the GIL is held; a new reference to None.
+    unsafe { ffi::Py_NewRef(ffi::Py_None()) }
+}
+
+unsafe extern "C" fn send(
+    slf: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    keywords: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: called by the interpreter as METH_FASTCALL|METH_KEYWORDS with a Socket.
+    unsafe {
+        raw(slf, |py, socket| {
+            if count == 1 && keywords.is_null() {
+                return send_one(py, socket, *args, 0);
+            }
+            let names = ["data", "flags", "copy", "track", "routing_id", "group"];
+            let given = Arguments::parse(py, "send", names, args, count, keywords)?;
+            given.refuse_drafts(py)?;
+            let data = given.required(0, "send", "data")?;
+            let tracked = !given.truth(py, 2, true)? && given.truth(py, 3, false)?;
+            let tracker = if tracked { frame::done_tracker(py, data)? } else { none() };
+            send_one(py, socket, data, given.int(py, 1)?)?;
+            // By now the bytes are in a ring or a queue: the caller may change its buffer.
+            Ok(tracker)
+        })
+    }
+}
+
+#[inline]
+unsafe fn send_one(
+    py: Python<'_>,
+    socket: &Socket,
+    data: *mut ffi::PyObject,
+    flags: i64,
+) -> PyResult<*mut ffi::PyObject> {
+    // SAFETY: `data` is an argument of the running call, so alive; the GIL is held.
+    let frames = One::new(unsafe { Held::new(py, data)? });
+    if flags & SNDMORE != 0 {
+        until_done(py, socket.core(py)?, Interest::Send, flags, |core| core.try_send_more(&frames))?;
+    } else {
+        let patient = flags & DONTWAIT == 0;
+        until_done(py, socket.core(py)?, Interest::Send, flags, |core| core.try_send(&frames, patient))?;
+    }
+    Ok(none())
+}
+
+unsafe extern "C" fn send_multipart(
+    slf: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    keywords: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: called by the interpreter as METH_FASTCALL|METH_KEYWORDS with a Socket.
+    unsafe {
+        raw(slf, |py, socket| {
+            let names = ["msg_parts", "flags", "copy", "track", "routing_id", "group"];
+            let given = Arguments::parse(py, "send_multipart", names, args, count, keywords)?;
+            given.refuse_drafts(py)?;
+            let parts = Bound::from_borrowed_ptr(py, given.required(0, "send_multipart", "msg_parts")?);
+            send_parts(py, socket, &parts, given.int(py, 1)?)?;
+            if given.truth(py, 2, true)? || !given.truth(py, 3, false)? {
+                return Ok(none());
+            }
+            frame::done_tracker(py, parts.as_ptr())
+        })
+    }
+}
+
+/// Sends all parts as one message, or none: their types are checked before the first goes anywhere.
+fn send_parts(py: Python<'_>, socket: &Socket, parts: &Bound<'_, PyAny>, flags: i64) -> PyResult<()> {
+    let parts: Vec<Bound<'_, PyAny>> = parts.try_iter()?.collect::<PyResult<_>>()?;
+    let mut held = Vec::with_capacity(parts.len());
+    for (index, part) in parts.iter().enumerate() {
+        // SAFETY: the object is held by `parts` during the call, its buffer by the view.
+        let one = unsafe { Held::new(py, part.as_ptr()) };
+        held.push(one.map_err(|error| {
+            if !error.is_instance_of::<PyTypeError>(py) {
+                return error;
+            }
+            let shown = part.repr().map_or_else(|_| "?".to_owned(), |text| text.to_string());
+            let shown: String = shown.chars().take(40).collect();
+            PyTypeError::new_err(format!("Frame {index} ({shown}) does not support the buffer interface."))
+        })?);
+    }
+    if held.is_empty() {
+        return Err(PyIndexError::new_err("a message has at least one frame, msg_parts is empty"));
+    }
+    if flags & SNDMORE != 0 {
+        for one in held.into_iter().map(One::new) {
+            until_done(py, socket.core(py)?, Interest::Send, flags, |core| core.try_send_more(&one))?;
+        }
+        return Ok(());
+    }
+    let frames = Many::new(held);
+    let patient = flags & DONTWAIT == 0;
+    until_done(py, socket.core(py)?, Interest::Send, flags, |core| core.try_send(&frames, patient))
+}
+
+unsafe extern "C" fn recv(
+    slf: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    keywords: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: called by the interpreter as METH_FASTCALL|METH_KEYWORDS with a Socket.
+    unsafe {
+        raw(slf, |py, socket| {
+            if count == 0 && keywords.is_null() {
+                return recv_one(py, socket, 0, Become::Bytes).map(|(made, _)| made);
+            }
+            let names = ["flags", "copy", "track"];
+            let given = Arguments::parse(py, "recv", names, args, count, keywords)?;
+            let flags = given.int(py, 0)?;
+            if given.truth(py, 1, true)? {
+                return recv_one(py, socket, flags, Become::Bytes).map(|(made, _)| made);
+            }
+            let (made, more) = recv_one(py, socket, flags, Become::ByteArray)?;
+            Ok(frame::received(py, Bound::from_owned_ptr(py, made), more)?.into_ptr())
+        })
+    }
+}
+
+/// One frame as a new reference, and whether more follow.
+#[inline]
+fn recv_one(
+    py: Python<'_>,
+    socket: &Socket,
+    flags: i64,
+    become_: Become,
+) -> PyResult<(*mut ffi::PyObject, bool)> {
+    let mut sink = PySink::new(become_);
+    let more = until_done(py, socket.core(py)?, Interest::Receive, flags, |core| core.try_recv(&mut sink))?;
+    if sink.made.is_null() {
+        return Err(raise(py, &Error::NoRoom));
+    }
+    Ok((sink.made, more))
+}
+
+unsafe extern "C" fn recv_multipart(
+    slf: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    keywords: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: called by the interpreter as METH_FASTCALL|METH_KEYWORDS with a Socket.
+    unsafe {
+        raw(slf, |py, socket| {
+            let names = ["flags", "copy", "track"];
+            let given = Arguments::parse(py, "recv_multipart", names, args, count, keywords)?;
+            let become_ = if given.truth(py, 1, true)? { Become::Bytes } else { Become::ByteArray };
+            recv_all(py, socket, given.int(py, 0)?, become_)
+        })
+    }
+}
+
+/// All frames of one message. The rest of a message is always there once its first frame is.
+fn recv_all(py: Python<'_>, socket: &Socket, flags: i64, become_: Become) -> PyResult<*mut ffi::PyObject> {
+    // Collected before the first Frame is made: its Python code might let another thread receive the rest.
+    let mut parts = Vec::new();
+    loop {
+        let (made, more) = recv_one(py, socket, flags, become_)?;
+        // SAFETY: a new reference that nobody else owns.
+        parts.push((unsafe { Bound::from_owned_ptr(py, made) }, more));
+        if !more {
+            break;
+        }
+    }
+    let frames = PyList::empty(py);
+    for (object, more) in parts {
+        match become_ {
+            Become::Bytes => frames.append(object)?,
+            Become::ByteArray => frames.append(frame::received(py, object, more)?)?,
+        }
+    }
+    Ok(frames.into_ptr())
+}
+
+const fn method(
+    name: &'static CStr,
+    call: ffi::PyCFunctionFastWithKeywords,
+    doc: &'static CStr,
+) -> ffi::PyMethodDef {
+    ffi::PyMethodDef {
+        ml_name: name.as_ptr(),
+        ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: call },
+        ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
+        ml_doc: doc.as_ptr(),
+    }
+}
+
+/// A table that the interpreter keeps pointers into.
+struct Methods([ffi::PyMethodDef; 4]);
+
+// SAFETY: constant data; the pointers are to string literals and functions.
+unsafe impl Sync for Methods {}
+
+static METHODS: Methods = Methods([
+    method(
+        c"send",
+        send,
+        c"send($self, data, flags=0, copy=True, track=False, routing_id=None, group=None)\n--\n\nSend one frame.",
+    ),
+    method(
+        c"send_multipart",
+        send_multipart,
+        c"send_multipart($self, msg_parts, flags=0, copy=True, track=False, routing_id=None, group=None)\n--\n\nSend one whole message.",
+    ),
+    method(c"recv", recv, c"recv($self, flags=0, copy=True, track=False)\n--\n\nReceive one frame."),
+    method(
+        c"recv_multipart",
+        recv_multipart,
+        c"recv_multipart($self, flags=0, copy=True, track=False)\n--\n\nReceive one whole message.",
+    ),
+]);
+
+/// Puts the raw methods on the class.
+pub fn install_hot_methods(py: Python<'_>) -> PyResult<()> {
+    let class = py.get_type::<Socket>();
+    for definition in &METHODS.0 {
+        // SAFETY: the table is static; PyDescr_NewMethod returns a new reference or null with an error.
+        let descriptor = unsafe {
+            let made = ffi::PyDescr_NewMethod(class.as_type_ptr(), std::ptr::from_ref(definition).cast_mut());
+            Bound::from_owned_ptr_or_err(py, made)?
+        };
+        // SAFETY: the name is one of the literals above.
+        let name = unsafe { CStr::from_ptr(definition.ml_name) };
+        class.setattr(name.to_string_lossy().as_ref(), descriptor)?;
+    }
+    Ok(())
+}
