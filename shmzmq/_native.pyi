@@ -95,6 +95,44 @@ class Socket:
     def recv_multipart(self, flags: int = 0, copy: bool = True, track: bool = False) -> list[Any]:
         """Receive one message: the list of its frames."""
 
+    def send_many(self, messages: Any, flags: int = 0, copy: bool = True) -> int:
+        """Send a burst: as many sends, with one publish and at most one wake-up per peer.
+
+        Shape    messages: an iterable of messages; a message is bytes-like (one frame), or a list or tuple of
+                 bytes-likes (its frames). All of them are taken and checked before the first is sent.
+                 flags: DONTWAIT. copy: has no effect, as in `send` without `track`. A burst of more than
+                 64 KiB is published in rounds.
+        Returns  how many messages were accepted: all, unless the time was over or the socket refused the
+                 next one. Those stay sent. Call again with the rest: what stopped the burst is raised then.
+        Waits    up to SNDTIMEO milliseconds in all (-1 for ever, DONTWAIT not at all), as `send` does.
+        Raises   Again              no peer took the first message in time.
+                 ZMQError           ENOTSUP, EFSM, EHOSTUNREACH, ENOTSOCK for the first message.
+                 ContextTerminated  the context is ending; close the socket.
+                 TypeError          a message or frame is no buffer; nothing was sent.
+                 IndexError         a message has no frames; nothing was sent.
+                 ValueError         SNDMORE; nothing was sent.
+                 What a signal handler raises ends the burst: what was sent stays sent, how much is not told.
+        Threads  any; each message is atomic, the burst is not.
+        """
+
+    def recv_many(
+        self, max: int = 1000, timeout: float | None = None, multipart: bool = False, copy: bool = True
+    ) -> list[Any]:
+        """Receive the messages that are there: as many receives, without waiting once there is one.
+
+        Shape    max: at least 1; timeout: milliseconds, negative for ever, None for RCVTIMEO.
+        Returns  one to `max` messages, in the order in which as many receives would give them. A message of
+                 one frame is its bytes, one of several frames a list; with multipart=True every message is a
+                 list. With copy=False frames are Frames. The rest of a message that was begun with `recv`
+                 counts as a message.
+        Waits    for the first message only; the GIL is released; a signal, close() or term() ends the wait.
+        Raises   Again              none came in time.
+                 ZMQError           ENOTSUP, EFSM, ENOTSOCK; nothing was received.
+                 ContextTerminated  the context is ending; close the socket.
+                 ValueError         max is less than 1.
+        Threads  any; each message is atomic.
+        """
+
     def _open(self, context: Context, kind: int) -> None: ...
     def _share(self, other: Socket) -> None: ...
     def _identity(self) -> int: ...

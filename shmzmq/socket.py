@@ -13,8 +13,8 @@ import os
 import pickle
 import random
 import warnings
-from collections.abc import Callable, Sequence
-from errno import EADDRINUSE, ENOENT, ENOTSOCK, ENOTSUP
+from collections.abc import Callable, Iterable, Sequence
+from errno import EADDRINUSE, EAGAIN, ENOENT, ENOTSOCK, ENOTSUP
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakValueDictionary
@@ -123,6 +123,38 @@ def _recv_by_parts(self: Socket, flags: int = 0, copy: bool = True, track: bool 
     while self.get(_O.RCVMORE):
         parts.append(self.recv(flags, copy=copy, track=track))
     return parts
+
+
+def _send_many_by_one(self: Socket, messages: Iterable[Any], flags: int = 0, copy: bool = True) -> int:
+    """Send a burst through the subclass's own `send`."""
+    sent = 0
+    for message in list(messages):
+        send = self.send_multipart if isinstance(message, (list, tuple)) else self.send
+        try:
+            send(message, flags, copy=copy)
+        except ZMQError:
+            if sent == 0:
+                raise
+            break
+        sent += 1
+    return sent
+
+
+def _recv_many_by_one(
+    self: Socket, max: int = 1000, timeout: float | None = None, multipart: bool = False, copy: bool = True
+) -> list[Any]:
+    """Receive a burst through the subclass's own `recv`."""
+    if max < 1:
+        raise ValueError(f"max={max} is less than one message")
+    if timeout is not None and not self.poll(timeout):
+        raise error_for(EAGAIN)
+    messages = [self.recv_multipart(0 if timeout is None else Flag.DONTWAIT, copy=copy)]
+    while len(messages) < max:
+        try:
+            messages.append(self.recv_multipart(Flag.DONTWAIT, copy=copy))
+        except ZMQError:
+            break
+    return [message if multipart or len(message) > 1 else message[0] for message in messages]
 
 
 _by_address: WeakValueDictionary[int, Socket] = WeakValueDictionary()
@@ -252,11 +284,15 @@ class Socket(NativeSocket):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        # A subclass that changes send or recv means all of it: its multipart calls go through them.
+        # A subclass that changes send or recv means all of it: multipart calls and bursts go through them.
         if "send" in vars(cls) and "send_multipart" not in vars(cls):
             cls.send_multipart = _send_by_parts  # type: ignore[method-assign, assignment]
         if "recv" in vars(cls) and "recv_multipart" not in vars(cls):
             cls.recv_multipart = _recv_by_parts  # type: ignore[method-assign, assignment]
+        if "send" in vars(cls) and "send_many" not in vars(cls):
+            cls.send_many = _send_many_by_one  # type: ignore[method-assign, assignment]
+        if "recv" in vars(cls) and "recv_many" not in vars(cls):
+            cls.recv_many = _recv_many_by_one  # type: ignore[method-assign, assignment]
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not declared(type(self), name):

@@ -5,7 +5,7 @@
 use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use pyo3::exceptions::{PyIndexError, PyTypeError};
+use pyo3::exceptions::PyIndexError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -15,17 +15,16 @@ use shmzmq_core::socket::Interest;
 use crate::arguments::Arguments;
 use crate::errors::{bug, raise};
 use crate::frame;
-use crate::outgoing::{Held, Many, One};
+use crate::many::{recv_many, send_many};
+use crate::outgoing::{Held, Many, One, refused};
 use crate::release;
 use crate::sink::{Become, PySink};
 use crate::socket::Socket;
-use crate::waiting::{DONTWAIT, until_done};
-
-const SNDMORE: i64 = 2;
+use crate::waiting::{DONTWAIT, SNDMORE, until_done};
 
 /// Runs the body of a raw method: errors and panics become exceptions.
 #[inline(always)]
-unsafe fn raw(
+pub unsafe fn raw(
     slf: *mut ffi::PyObject,
     body: impl FnOnce(Python<'_>, &Socket) -> PyResult<*mut ffi::PyObject>,
 ) -> *mut ffi::PyObject {
@@ -122,14 +121,7 @@ fn send_parts(py: Python<'_>, socket: &Socket, parts: &Bound<'_, PyAny>, flags: 
     for (index, part) in parts.iter().enumerate() {
         // SAFETY: the object is held by `parts` during the call, its buffer by the view.
         let one = unsafe { Held::new(py, part.as_ptr()) };
-        held.push(one.map_err(|error| {
-            if !error.is_instance_of::<PyTypeError>(py) {
-                return error;
-            }
-            let shown = part.repr().map_or_else(|_| "?".to_owned(), |text| text.to_string());
-            let shown: String = shown.chars().take(40).collect();
-            PyTypeError::new_err(format!("Frame {index} ({shown}) does not support the buffer interface."))
-        })?);
+        held.push(one.map_err(|error| refused(error, &format!("Frame {index}"), part))?);
     }
     if held.is_empty() {
         return Err(PyIndexError::new_err("a message has at least one frame, msg_parts is empty"));
@@ -238,7 +230,7 @@ const fn method(
 }
 
 /// A table that the interpreter keeps pointers into.
-struct Methods([ffi::PyMethodDef; 4]);
+struct Methods([ffi::PyMethodDef; 6]);
 
 // SAFETY: constant data; the pointers are to string literals and functions.
 unsafe impl Sync for Methods {}
@@ -259,6 +251,16 @@ static METHODS: Methods = Methods([
         c"recv_multipart",
         recv_multipart,
         c"recv_multipart($self, flags=0, copy=True, track=False)\n--\n\nReceive one whole message.",
+    ),
+    method(
+        c"send_many",
+        send_many,
+        c"send_many($self, messages, flags=0, copy=True)\n--\n\nSend a burst of messages.",
+    ),
+    method(
+        c"recv_many",
+        recv_many,
+        c"recv_many($self, max=1000, timeout=None, multipart=False, copy=True)\n--\n\nReceive the messages that are there.",
     ),
 ]);
 

@@ -6,10 +6,12 @@
 //! this crate.
 
 mod arguments;
+mod bytes;
 mod context;
 mod errors;
 mod frame;
 mod hot;
+mod many;
 mod outgoing;
 mod release;
 mod sink;
@@ -60,6 +62,7 @@ mod _native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        super::bytes::learn(module.py());
         super::hot::install_hot_methods(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("LAYOUT_VERSION", shmzmq_shm::layout::ABI)?;

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use shmzmq_core::message::{Foreign, Frames, Payload};
 use shmzmq_shm::ring::Part;
 
+use crate::bytes;
 use crate::release;
 
 /// One object whose bytes are to be sent; borrowed from the caller for the length of the call.
@@ -21,16 +22,29 @@ impl Held {
     /// `object` is alive as long as the result, and the GIL is held.
     #[inline]
     pub unsafe fn new(py: Python<'_>, object: *mut ffi::PyObject) -> PyResult<Held> {
+        // SAFETY: the caller's word.
+        match unsafe { Held::bytes(object) } {
+            Some(held) => Ok(held),
+            // SAFETY: as above.
+            None => unsafe { Held::view(py, object) },
+        }
+    }
+
+    /// A `bytes`; None for anything else. Runs no Python code.
+    ///
+    /// # Safety
+    /// As in `new`.
+    #[inline(always)]
+    pub unsafe fn bytes(object: *mut ffi::PyObject) -> Option<Held> {
         // SAFETY: `object` is a live object and the GIL is held, by the caller's word.
         unsafe {
-            if ffi::PyBytes_CheckExact(object) != 0 {
-                let at = ffi::PyBytes_AsString(object).cast::<u8>().cast_const();
-                let len = ffi::PyBytes_Size(object) as usize;
-                return Ok(Held { part: Part { at, len }, bytes: object, view: None });
+            if ffi::PyBytes_CheckExact(object) == 0 {
+                return None;
             }
+            let at = bytes::data(object).cast_const();
+            let len = ffi::Py_SIZE(object) as usize;
+            Some(Held { part: Part { at, len }, bytes: object, view: None })
         }
-        // SAFETY: as above.
-        unsafe { Held::view(py, object) }
     }
 
     #[cold]
@@ -78,6 +92,17 @@ impl Drop for Held {
             unsafe { ffi::PyBuffer_Release(&mut **view) };
         }
     }
+}
+
+/// The TypeError for an object that is no buffer, with its place among the others.
+#[cold]
+pub fn refused(error: PyErr, place: &str, object: &Bound<'_, PyAny>) -> PyErr {
+    if !error.is_instance_of::<PyTypeError>(object.py()) {
+        return error;
+    }
+    let shown = object.repr().map_or_else(|_| "?".to_owned(), |text| text.to_string());
+    let shown: String = shown.chars().take(40).collect();
+    PyTypeError::new_err(format!("{place} ({shown}) does not support the buffer interface."))
 }
 
 /// A message of one frame.

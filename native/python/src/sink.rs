@@ -3,6 +3,8 @@
 use pyo3::ffi;
 use shmzmq_core::message::{Payload, Sink};
 
+use crate::bytes;
+
 /// What a received frame becomes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Become {
@@ -32,11 +34,7 @@ impl PySink {
             match self.become_ {
                 Become::Bytes => {
                     self.made = ffi::PyBytes_FromStringAndSize(std::ptr::null(), len as ffi::Py_ssize_t);
-                    if self.made.is_null() {
-                        std::ptr::null_mut()
-                    } else {
-                        ffi::PyBytes_AsString(self.made).cast()
-                    }
+                    if self.made.is_null() { std::ptr::null_mut() } else { bytes::data(self.made) }
                 }
                 Become::ByteArray => {
                     self.made = ffi::PyByteArray_FromStringAndSize(std::ptr::null(), len as ffi::Py_ssize_t);

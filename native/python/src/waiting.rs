@@ -14,8 +14,33 @@ use shmzmq_core::socket::{Interest, Socket as Core, Woken};
 use crate::errors::raise;
 
 pub const DONTWAIT: i64 = 1;
+pub const SNDMORE: i64 = 2;
 /// A spin holds the GIL at most this long; another thread may be the one we wait for.
 const SPIN_WITH_GIL: Duration = Duration::from_micros(1);
+
+/// Why a call ended without what it wanted.
+pub enum Stop {
+    /// The socket said so.
+    Refused(Error),
+    /// A signal handler raised.
+    Raised(PyErr),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Stop::Refused(error)
+    }
+}
+
+impl Stop {
+    #[cold]
+    pub fn raise(self, py: Python<'_>) -> PyErr {
+        match self {
+            Stop::Refused(error) => raise(py, &error),
+            Stop::Raised(error) => error,
+        }
+    }
+}
 
 /// Repeats `attempt` until it does not say Again, waiting in between as `flags` and the time-out allow.
 #[inline]
@@ -28,19 +53,24 @@ pub fn until_done<T>(
 ) -> PyResult<T> {
     match attempt(core) {
         Ok(done) => Ok(done),
-        Err(Error::Again) if flags & DONTWAIT == 0 => wait_for(py, core, interest, &mut attempt),
+        Err(Error::Again) if flags & DONTWAIT == 0 => {
+            wait_for(py, core, interest, None, &mut attempt).map_err(|stop| stop.raise(py))
+        }
         Err(error) => Err(raise(py, &error)),
     }
 }
 
+/// The slow half of `until_done`. `timeout` in milliseconds (negative for ever) stands in for the
+/// socket's SNDTIMEO or RCVTIMEO.
 #[cold]
 #[inline(never)]
-fn wait_for<T>(
+pub fn wait_for<T>(
     py: Python<'_>,
     core: &Arc<Core>,
     interest: Interest,
+    timeout: Option<i64>,
     attempt: &mut dyn FnMut(&Core) -> Result<T, Error>,
-) -> PyResult<T> {
+) -> Result<T, Stop> {
     // Another thread may close the Python socket while the GIL is released.
     let core = core.clone();
     let option = if interest == Interest::Send { SNDTIMEO } else { RCVTIMEO };
@@ -49,22 +79,22 @@ fn wait_for<T>(
     loop {
         if !core.spin_briefly(interest, SPIN_WITH_GIL) {
             if !timed {
-                let timeout = core.option(option).map_err(|error| raise(py, &error))?;
+                let timeout = timeout.map_or_else(|| core.option(option), Ok)?;
                 deadline = Options::timeout(timeout).map(|timeout| Instant::now() + timeout);
                 timed = true;
             }
-            let woken = py.detach(|| core.wait(interest, deadline)).map_err(|error| raise(py, &error))?;
+            let woken = py.detach(|| core.wait(interest, deadline))?;
             if woken == Woken::Interrupted {
-                py.check_signals()?;
+                py.check_signals().map_err(Stop::Raised)?;
             }
         }
         match attempt(&core) {
             Ok(done) => return Ok(done),
             Err(Error::Again) => {}
-            Err(error) => return Err(raise(py, &error)),
+            Err(error) => return Err(error.into()),
         }
         if deadline.is_some_and(|at| Instant::now() >= at) {
-            return Err(raise(py, &Error::Again));
+            return Err(Error::Again.into());
         }
     }
 }

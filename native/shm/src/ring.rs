@@ -333,6 +333,19 @@ impl<C: Control, B: Bytes> Tx<C, B> {
         Ok(())
     }
 
+    /// Puts one-frame messages until one is refused; how many, and their bytes.
+    #[inline]
+    pub fn put_run(&mut self, run: &[Part]) -> (usize, u64) {
+        let mut bytes = 0;
+        for (index, part) in run.iter().enumerate() {
+            if self.put(std::slice::from_ref(part)).is_err() {
+                return (index, bytes);
+            }
+            bytes += part.len as u64;
+        }
+        (run.len(), bytes)
+    }
+
     /// The slow half of `check`: asks the reader's word before it refuses.
     #[cold]
     fn admit(&mut self, parts: &[Part], extent: u64) -> Result<(), Refusal> {

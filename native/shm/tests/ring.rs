@@ -165,6 +165,22 @@ fn what_was_put_and_not_published_is_not_seen() {
 
 /// The writer writes no byte that the reader has not released by R: consumed is not enough.
 #[test]
+fn a_run_is_put_as_far_as_it_fits_and_seen_with_one_publish() {
+    let (mut tx, mut rx, _, _) = pair(256, 0);
+    let bytes = [7u8; 24];
+    let (put, sum) = tx.put_run(&[Part::of(&bytes); 100]);
+    assert!((1..100).contains(&put), "{put}");
+    assert_eq!(sum, put as u64 * 24);
+    expect_nothing(&mut rx);
+    tx.publish();
+    for _ in 0..put {
+        assert_eq!(take(&mut rx).map(|frame| frame.0), Some(bytes.to_vec()));
+    }
+    expect_nothing(&mut rx);
+    assert_eq!(tx.put_run(&[]), (0, 0));
+}
+
+#[test]
 fn room_comes_back_by_what_the_reader_published_and_not_by_what_it_consumed() {
     let (mut tx, mut rx, _, ring) = pair(1024, 0);
     let mut sent = 0;

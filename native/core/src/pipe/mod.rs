@@ -24,6 +24,7 @@ use shmzmq_shm::ring::{Part, Poisoned};
 
 use crate::error::Error;
 use crate::message::{Message, Outgoing, Sink};
+use crate::options::Options;
 use crate::reactor::SessionHandle;
 use crate::stats::{Discard, Stats};
 use local::{LocalIn, LocalOut};
@@ -164,6 +165,14 @@ impl Pipe {
         }
     }
 
+    /// Reads messages of one frame, at most `max`, as long as a ring has them; how many.
+    pub fn read_run(&mut self, sink: &mut dyn Sink, maxmsgsize: i64, max: usize, stats: &mut Stats) -> usize {
+        match &mut self.current {
+            Some(In::Ring(ring)) => ring.read_run(sink, maxmsgsize, max, stats),
+            _ => 0,
+        }
+    }
+
     /// What a read would find.
     pub fn look(&mut self) -> State {
         loop {
@@ -211,6 +220,7 @@ impl Pipe {
         &mut self,
         message: Outgoing<'_>,
         how: How,
+        options: &Options,
         scratch: &mut Vec<Part>,
         stats: &mut Stats,
     ) -> Write {
@@ -220,15 +230,16 @@ impl Pipe {
                 self.move_later();
                 written
             }
-            Out::Ring(ring) => ring.write(message.parts(scratch), how.patient, stats),
+            Out::Ring(ring) => ring.write(message.parts(scratch), how, stats),
             Out::Local(local) => local.write(message, stats),
             Out::Queue(queue) => {
-                let full = how.limits.fills(queue.len(), || queue.iter().map(Message::bytes).sum());
-                if full && !how.limits.policy.keeps() {
+                let limits = options.limits();
+                let full = limits.fills(queue.len(), || queue.iter().map(Message::bytes).sum());
+                if full && !limits.policy.keeps() {
                     return Write::Full;
                 }
-                let most = how.limits.sndhwm.max(0) as u64;
-                let dropped = overflow::push(queue, message.to_message(), how.limits.policy, most);
+                let most = limits.sndhwm.max(0) as u64;
+                let dropped = overflow::push(queue, message.to_message(), limits.policy, most);
                 stats.discard(Discard::Overflow, dropped);
                 Write::Done
             }
@@ -407,7 +418,8 @@ impl Pipe {
 pub struct How {
     /// The caller can wait: prefer a moment's wait to a larger ring.
     pub patient: bool,
-    pub limits: Limits,
+    /// More follows: a ring may publish later.
+    pub burst: bool,
 }
 
 /// One text for what a peer did to its ring.

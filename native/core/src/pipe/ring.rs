@@ -8,7 +8,7 @@ use shmzmq_shm::ring::{Arm, Frame, Next, Part, Refusal, Rx, Tx};
 use shmzmq_shm::segment::{MappedControl, MappedRing};
 
 use super::overflow::{Kept, Policy};
-use super::{Read, Write, broken};
+use super::{How, Read, Write, broken};
 use crate::channel::Channel;
 use crate::error::Error;
 use crate::handshake;
@@ -19,6 +19,9 @@ use crate::stats::{Discard, Stats};
 /// The connection is gone and the ring that its writer went on in never came: a correct writer announces
 /// before it jumps, so this is the peer's mistake or ours, and never silent.
 const UNANNOUNCED: &str = "the writer went on in a ring that was never announced";
+
+/// A write that neither waits nor is part of a burst.
+const AT_ONCE: How = How { patient: false, burst: false };
 
 type MappedTx = Tx<MappedControl, MappedRing>;
 type MappedRx = Rx<MappedControl, MappedRing>;
@@ -40,6 +43,10 @@ pub struct RingOut {
     wanted: u64,
     /// False if the last publish found the reader asleep.
     pub peer_awake: bool,
+    /// Put by a burst and not yet published.
+    unpublished: bool,
+    /// Among the pipes that the burst publishes at its end.
+    listed: bool,
     limits: Limits,
     kept: Kept,
 }
@@ -79,7 +86,18 @@ impl RingOut {
         let mut tx = Tx::new(words.0, words.1, limits.credit());
         tx.set_bytes_max(limits.hwm_bytes as u64);
         let kept = Kept::new(limits.policy, limits.credit());
-        RingOut { tx, peer, channel, seen: u64::MAX, wanted: 0, peer_awake: true, limits, kept }
+        RingOut {
+            tx,
+            peer,
+            channel,
+            seen: u64::MAX,
+            wanted: 0,
+            peer_awake: true,
+            unpublished: false,
+            listed: false,
+            limits,
+            kept,
+        }
     }
 
     /// Our own limits, or the reader's, were set anew.
@@ -154,7 +172,7 @@ impl RingOut {
         if full {
             return Write::Full;
         }
-        let written = self.write(parts, false, stats);
+        let written = self.write(parts, AT_ONCE, stats);
         if let (Write::Done, Some(position)) = (&written, self.kept.wrote(begin)) {
             self.tx.skip_before(position);
         }
@@ -180,27 +198,59 @@ impl RingOut {
     pub fn write_state(&mut self, parts: &[Part], stats: &mut Stats) -> Write {
         self.tx.set_credit(0);
         self.tx.set_bytes_max(0);
-        let written = self.write(parts, false, stats);
+        let written = self.write(parts, AT_ONCE, stats);
         self.restore_limits();
         written
     }
 
     #[inline]
-    pub fn write(&mut self, parts: &[Part], patient: bool, stats: &mut Stats) -> Write {
-        match self.tx.write(parts) {
-            Ok(asleep) => {
-                self.peer_awake = !asleep;
-                if asleep {
-                    stats.wakeups += u64::from(self.peer.mark());
+    pub fn write(&mut self, parts: &[Part], how: How, stats: &mut Stats) -> Write {
+        match self.tx.put(parts) {
+            Ok(()) => {
+                self.unpublished = true;
+                if !how.burst {
+                    self.publish(stats);
                 }
                 Write::Done
             }
-            Err(refusal) => self.refused(refusal, parts, patient, stats),
+            Err(refusal) => self.refused(refusal, parts, how, stats),
         }
     }
 
+    /// Puts one-frame messages of a burst until one is refused; how many, and their bytes.
+    #[inline]
+    pub fn put_run(&mut self, run: &[Part]) -> (usize, u64) {
+        let put = self.tx.put_run(run);
+        self.unpublished |= put.0 != 0;
+        put
+    }
+
+    /// Lets the reader see what was put, and wakes it if it sleeps.
+    #[inline]
+    pub fn publish(&mut self, stats: &mut Stats) {
+        self.listed = false;
+        if !std::mem::take(&mut self.unpublished) {
+            return;
+        }
+        let asleep = self.tx.publish();
+        self.peer_awake = !asleep;
+        if asleep {
+            stats.wakeups += u64::from(self.peer.mark());
+        }
+    }
+
+    /// True if the burst has to note this pipe: it was not listed yet.
+    #[inline]
+    pub fn list(&mut self) -> bool {
+        !std::mem::replace(&mut self.listed, true)
+    }
+
     #[cold]
-    fn refused(&mut self, refusal: Refusal, parts: &[Part], patient: bool, stats: &mut Stats) -> Write {
+    fn refused(&mut self, refusal: Refusal, parts: &[Part], how: How, stats: &mut Stats) -> Write {
+        // Nobody may wait for a reader that was not told, nor judge its pace.
+        if self.unpublished {
+            self.publish(stats);
+        }
         match refusal {
             Refusal::Credit => {
                 // The credit is messages, or bytes if that limit is set.
@@ -214,8 +264,8 @@ impl RingOut {
                 self.channel.shutdown();
                 Write::Gone
             }
-            Refusal::Space { grow } if patient && self.waits_for_space(parts, grow) => Write::Soon,
-            Refusal::Space { .. } => self.grow(parts, patient, stats),
+            Refusal::Space { grow } if how.patient && self.waits_for_space(parts, grow) => Write::Soon,
+            Refusal::Space { .. } => self.grow(parts, how, stats),
         }
     }
 
@@ -242,7 +292,7 @@ impl RingOut {
     }
 
     /// Goes on in a larger ring: announces it, jumps, writes.
-    fn grow(&mut self, parts: &[Part], patient: bool, stats: &mut Stats) -> Write {
+    fn grow(&mut self, parts: &[Part], how: How, stats: &mut Stats) -> Write {
         let one = MappedTx::capacity_for(parts);
         // `one` is at least twice the message, so that it fits wherever it begins.
         let wanted = (one / 2 * MESSAGES_PER_RING).min(LARGE_RING_BYTES).max(one);
@@ -259,7 +309,7 @@ impl RingOut {
                 self.tx.jump(ring);
                 stats.rings_grown += 1;
                 self.seen = u64::MAX;
-                self.write(parts, patient, stats)
+                self.write(parts, how, stats)
             }
             // No memory or fd for a larger ring: wait for room in this one, if it can ever have it.
             Err(_) if one <= self.tx.capacity() => {
@@ -365,6 +415,23 @@ impl RingIn {
         unsafe { self.rx.copy(frame, to) };
         self.consume(frame, stats);
         Read::Frame { more: frame.more, bytes: frame.len as u64 }
+    }
+
+    /// Reads messages of one frame, at most `max`, as long as there are some; how many. Whatever else is
+    /// there is left for `read`.
+    pub fn read_run(&mut self, sink: &mut dyn Sink, maxmsgsize: i64, max: usize, stats: &mut Stats) -> usize {
+        for taken in 0..max {
+            let Ok(Next::Frame(frame)) = self.rx.peek() else { return taken };
+            if frame.more || (maxmsgsize >= 0 && frame.len as u64 > maxmsgsize as u64) {
+                return taken;
+            }
+            let Some(to) = sink.room(frame.len, false) else { return taken };
+            // SAFETY: the sink gave room for `len` bytes; the frame is from the peek above.
+            unsafe { self.rx.copy(frame, to) };
+            self.consume(frame, stats);
+            stats.bytes_received += frame.len as u64;
+        }
+        max
     }
 
     #[inline]

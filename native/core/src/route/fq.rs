@@ -98,6 +98,19 @@ impl Core {
         Err(Error::Again)
     }
 
+    /// Messages of one frame, while there is one pipe to read and it is a ring that has them; how many.
+    pub fn recv_run(&mut self, sink: &mut dyn Sink, max: usize) -> usize {
+        let (&[slot], false) = (&self.inbox.active[..], self.inbox.more) else { return 0 };
+        let maxmsgsize = self.options.maxmsgsize;
+        let Some(Some(pipe)) = self.pipes.get_mut(slot) else { return 0 };
+        if pipe.ending {
+            return 0;
+        }
+        let taken = pipe.read_run(sink, maxmsgsize, max, &mut self.stats);
+        self.stats.messages_received += taken as u64;
+        taken
+    }
+
     #[inline(always)]
     pub fn read_pipe(&mut self, slot: usize, sink: &mut dyn Sink) -> Read {
         let maxmsgsize = self.options.maxmsgsize;

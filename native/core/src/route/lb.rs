@@ -2,9 +2,11 @@
 //!
 //! A pipe that refuses for its high-water marks is armed and leaves the list until it is marked.
 
+use shmzmq_shm::ring::Part;
+
 use crate::error::{Error, Result};
 use crate::message::Outgoing;
-use crate::pipe::{How, Write};
+use crate::pipe::{How, Out, Write};
 use crate::socket::core::Core;
 
 #[derive(Default)]
@@ -69,6 +71,24 @@ impl Core {
         Err(Error::Again)
     }
 
+    /// The one-frame messages of a burst, while there is one pipe to choose from and it is a ring that
+    /// takes them; how many it took.
+    pub fn send_run(&mut self, run: &[Part]) -> usize {
+        let &[slot] = &self.outbox.active[..] else { return 0 };
+        let Some(Some(pipe)) = self.pipes.get_mut(slot) else { return 0 };
+        let Out::Ring(ring) = &mut pipe.out else { return 0 };
+        if ring.keeps() {
+            return 0;
+        }
+        let (messages, bytes) = ring.put_run(run);
+        if messages > 0 && ring.list() {
+            self.unpublished.push(slot);
+        }
+        self.stats.messages_sent += messages as u64;
+        self.stats.bytes_sent += bytes;
+        messages
+    }
+
     /// There is no peer behind the pipe; one that is not read either has ended.
     #[cold]
     fn leave(&mut self, slot: usize) {
@@ -81,12 +101,15 @@ impl Core {
     /// Writes to one pipe and counts.
     #[inline]
     pub fn write_to(&mut self, slot: usize, message: Outgoing<'_>, patient: bool) -> Write {
-        let how = How { patient, limits: self.options.limits() };
+        let how = How { patient, burst: self.burst };
         let Some(Some(pipe)) = self.pipes.get_mut(slot) else { return Write::Gone };
-        let written = pipe.write(message, how, &mut self.scratch, &mut self.stats);
+        let written = pipe.write(message, how, &self.options, &mut self.scratch, &mut self.stats);
         if let Write::Done = written {
-            if let crate::pipe::Out::Ring(ring) = &pipe.out {
+            if let Out::Ring(ring) = &mut pipe.out {
                 self.peer_awake = ring.peer_awake;
+                if self.burst && ring.list() {
+                    self.unpublished.push(slot);
+                }
             }
             self.stats.messages_sent += 1;
             let sizes = message.frames.parts()[message.skip..].iter().map(|part| part.len as u64);
@@ -109,7 +132,7 @@ impl Core {
                 self.deactivate_out(slot);
                 continue;
             };
-            if matches!(pipe.out, crate::pipe::Out::None) || pipe.is_gone() {
+            if matches!(pipe.out, Out::None) || pipe.is_gone() {
                 self.leave(slot);
                 continue;
             }

@@ -26,6 +26,10 @@ pub struct Core {
     pub signaler: Arc<Signaler>,
     /// False if the last publish found its reader asleep: such a peer answers late.
     pub peer_awake: bool,
+    /// A burst is being sent: what goes into a ring is published at its end, see `burst.rs`.
+    pub burst: bool,
+    /// Pipes whose rings hold something unpublished; empty outside a burst.
+    pub unpublished: Vec<usize>,
     /// Pipes that ended during the current call; the socket detaches them when the type is done.
     pub ended: Vec<usize>,
 }
@@ -45,6 +49,8 @@ impl Core {
             scratch: Vec::new(),
             signaler,
             peer_awake: true,
+            burst: false,
+            unpublished: Vec::new(),
             ended: Vec::new(),
         }
     }

@@ -1,5 +1,7 @@
 //! DEALER (RFC 28): balances what it sends, queues fairly what it receives, changes neither.
 
+use shmzmq_shm::ring::Part;
+
 use crate::error::Result;
 use crate::message::{Frames, Outgoing, Sink};
 use crate::socket::core::Core;
@@ -32,6 +34,14 @@ impl Pattern for Dealer {
 
     fn recv(&mut self, core: &mut Core, sink: &mut dyn Sink) -> Result<()> {
         core.recv_fair(sink).map(|_| ())
+    }
+
+    fn send_run(&mut self, core: &mut Core, run: &[Part]) -> usize {
+        core.send_run(run)
+    }
+
+    fn recv_run(&mut self, core: &mut Core, sink: &mut dyn Sink, max: usize) -> usize {
+        core.recv_run(sink, max)
     }
 
     fn can_send(&mut self, core: &mut Core) -> bool {

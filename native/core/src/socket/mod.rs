@@ -14,6 +14,7 @@
 //! messages for a peer that is not there yet stay, with their sessions, until LINGER ends; then the
 //! context is told that the socket is gone.
 
+pub mod burst;
 pub mod core;
 pub mod dealer;
 pub mod life;

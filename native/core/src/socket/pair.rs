@@ -1,5 +1,7 @@
 //! PAIR (RFC 31): one peer, both ways. A second peer is refused while the first is there.
 
+use shmzmq_shm::ring::Part;
+
 use crate::error::Result;
 use crate::message::{Frames, Outgoing, Sink};
 use crate::pipe::ring::State;
@@ -55,6 +57,14 @@ impl Pattern for Pair {
 
     fn recv(&mut self, core: &mut Core, sink: &mut dyn Sink) -> Result<()> {
         core.recv_fair(sink).map(|_| ())
+    }
+
+    fn send_run(&mut self, core: &mut Core, run: &[Part]) -> usize {
+        core.send_run(run)
+    }
+
+    fn recv_run(&mut self, core: &mut Core, sink: &mut dyn Sink, max: usize) -> usize {
+        core.recv_run(sink, max)
     }
 
     fn can_send(&mut self, core: &mut Core) -> bool {

@@ -1,5 +1,7 @@
 //! What a socket type has to say; everything else is the base's (mod.rs) or the routes'.
 
+use shmzmq_shm::ring::Part;
+
 use crate::error::{Error, Result};
 use crate::message::{Frames, Message, Sink};
 use crate::socket::core::Core;
@@ -18,6 +20,16 @@ pub trait Pattern: Send {
     fn admit(&mut self, core: &mut Core, first: &[u8]) -> Result<()>;
     /// Sends one whole message or nothing.
     fn send(&mut self, core: &mut Core, frames: &dyn Frames, patient: bool) -> Result<()>;
+    /// Sends the first of these one-frame messages, as long as that is simple; how many. The rest is
+    /// for `send`.
+    fn send_run(&mut self, _core: &mut Core, _run: &[Part]) -> usize {
+        0
+    }
+    /// Hands out messages of one frame, at most `max`, as long as that is simple; how many. The rest is
+    /// for `recv`.
+    fn recv_run(&mut self, _core: &mut Core, _sink: &mut dyn Sink, _max: usize) -> usize {
+        0
+    }
     /// Hands out one frame or nothing.
     fn recv(&mut self, core: &mut Core, sink: &mut dyn Sink) -> Result<()>;
     /// After a send that said Again: asks to be marked when it may succeed. False: try again first.

@@ -25,6 +25,10 @@ impl Pattern for Pull {
         core.recv_fair(sink).map(|_| ())
     }
 
+    fn recv_run(&mut self, core: &mut Core, sink: &mut dyn Sink, max: usize) -> usize {
+        core.recv_run(sink, max)
+    }
+
     fn can_send(&mut self, _core: &mut Core) -> bool {
         false
     }

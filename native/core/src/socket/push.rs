@@ -1,5 +1,7 @@
 //! PUSH (RFC 30): whole messages to each peer in turn; blocks when no peer takes one.
 
+use shmzmq_shm::ring::Part;
+
 use crate::error::{Error, Result};
 use crate::message::{Frames, Outgoing, Sink};
 use crate::socket::core::Core;
@@ -27,6 +29,10 @@ impl Pattern for Push {
 
     fn recv(&mut self, _core: &mut Core, _sink: &mut dyn Sink) -> Result<()> {
         Err(Error::NotSupported)
+    }
+
+    fn send_run(&mut self, core: &mut Core, run: &[Part]) -> usize {
+        core.send_run(run)
     }
 
     fn can_send(&mut self, core: &mut Core) -> bool {

@@ -1,0 +1,396 @@
+//! `send_many` and `recv_many`: whole bursts of messages in one call.
+
+use pyo3::exceptions::{PyIndexError, PyOverflowError, PyTypeError, PyValueError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+use shmzmq_core::error::Error;
+use shmzmq_core::message::{Frames, Payload, Sink};
+use shmzmq_core::socket::burst::Burst;
+use shmzmq_core::socket::{Interest, Socket as Core};
+use shmzmq_shm::ring::Part;
+
+use crate::arguments::Arguments;
+use crate::errors::raise;
+use crate::frame;
+use crate::hot::raw;
+use crate::outgoing::{Held, refused};
+use crate::sink::{Become, PySink};
+use crate::socket::Socket;
+use crate::waiting::{DONTWAIT, SNDMORE, Stop, wait_for};
+
+/// Most messages of one `recv_many` that was not told a number.
+const MAX: usize = 1000;
+/// Room for this many frames is made before the first is received.
+const USUAL: usize = 128;
+
+/// Messages to be sent, and which of them are.
+struct Batch<'py> {
+    held: Vec<Held>,
+    parts: Vec<Part>,
+    /// Behind the last frame of each message; empty as long as every message has one frame.
+    ends: Vec<usize>,
+    messages: usize,
+    sent: usize,
+    /// What keeps the objects alive, whatever happens to the caller's lists during a wait.
+    owners: Vec<Bound<'py, PyAny>>,
+    /// The list whose items are borrowed.
+    lender: Option<Bound<'py, PyList>>,
+}
+
+impl<'py> Batch<'py> {
+    /// Checks every item before the first is sent anywhere.
+    fn new(py: Python<'py>, messages: &Bound<'py, PyAny>) -> PyResult<Self> {
+        if messages.is_instance_of::<PyBytes>() || messages.is_instance_of::<PyString>() {
+            return Err(PyTypeError::new_err("send_many takes a list of messages, not one message"));
+        }
+        if let Some(batch) = Batch::borrowed(messages) {
+            return Ok(batch);
+        }
+        // SAFETY: the GIL is held; a new reference (to `messages` itself if it is a tuple), or null.
+        let items = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PySequence_Tuple(messages.as_ptr()))? };
+        // SAFETY: PySequence_Tuple makes nothing else.
+        let items = unsafe { items.cast_into_unchecked::<PyTuple>() };
+        let count = items.len();
+        let mut batch = Batch::of(count);
+        for index in 0..count {
+            // SAFETY: inside the tuple, which lives as long as the batch; a borrowed reference.
+            let item = unsafe { ffi::PyTuple_GetItem(items.as_ptr(), index as ffi::Py_ssize_t) };
+            // SAFETY: as above.
+            unsafe { batch.add(py, item, index)? };
+        }
+        batch.owners.push(items.into_any());
+        Ok(batch)
+    }
+
+    fn of(count: usize) -> Self {
+        Batch {
+            held: Vec::with_capacity(count),
+            parts: Vec::with_capacity(count),
+            ends: Vec::new(),
+            messages: 0,
+            sent: 0,
+            owners: Vec::new(),
+            lender: None,
+        }
+    }
+
+    /// A list of `bytes` and nothing else: its items are borrowed, since no Python code runs before
+    /// the GIL is released. None for any other thing.
+    fn borrowed(messages: &Bound<'py, PyAny>) -> Option<Self> {
+        let list = messages.cast_exact::<PyList>().ok()?;
+        let count = list.len();
+        let mut batch = Batch::of(count);
+        for index in 0..count {
+            // SAFETY: inside the list; a borrowed reference, see above.
+            let item = unsafe { ffi::PyList_GetItem(list.as_ptr(), index as ffi::Py_ssize_t) };
+            // SAFETY: a live object; the GIL is held.
+            let held = unsafe { Held::bytes(item)? };
+            batch.push(held);
+        }
+        batch.messages = count;
+        batch.lender = Some(list.clone());
+        Some(batch)
+    }
+
+    /// Before the GIL is released for the first time: what was borrowed is kept alive.
+    fn own(&mut self) {
+        if let Some(list) = self.lender.take() {
+            self.owners.push(list.to_tuple().into_any());
+        }
+    }
+
+    /// # Safety
+    /// `item` is alive as long as the batch; the GIL is held.
+    #[inline]
+    unsafe fn add(&mut self, py: Python<'py>, item: *mut ffi::PyObject, index: usize) -> PyResult<()> {
+        // SAFETY: a live object, by the caller's word.
+        unsafe {
+            if ffi::PyBytes_CheckExact(item) != 0 {
+                self.push(Held::new(py, item)?);
+            } else if ffi::PyList_Check(item) != 0 || ffi::PyTuple_Check(item) != 0 {
+                self.add_parts(py, item, index)?;
+            } else {
+                let held = Held::new(py, item);
+                let shown = Bound::from_borrowed_ptr(py, item);
+                self.push(held.map_err(|error| refused(error, &format!("Message {index}"), &shown))?);
+            }
+        }
+        self.messages += 1;
+        if !self.ends.is_empty() {
+            self.ends.push(self.parts.len());
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn push(&mut self, held: Held) {
+        self.parts.push(held.part());
+        self.held.push(held);
+    }
+
+    /// # Safety
+    /// `item` is a live list or tuple; the GIL is held.
+    #[cold]
+    unsafe fn add_parts(&mut self, py: Python<'py>, item: *mut ffi::PyObject, index: usize) -> PyResult<()> {
+        if self.ends.is_empty() {
+            // Until here every message had one frame. The leading 0 keeps `ends` from being empty.
+            self.ends.extend(0..=self.messages);
+        }
+        // SAFETY: live, by the caller's word; what PySequence_Tuple makes is a tuple.
+        let parts = unsafe {
+            let made = Bound::from_owned_ptr_or_err(py, ffi::PySequence_Tuple(item))?;
+            made.cast_into_unchecked::<PyTuple>()
+        };
+        if parts.is_empty() {
+            let text = format!("a message has at least one frame, message {index} is empty");
+            return Err(PyIndexError::new_err(text));
+        }
+        for (number, part) in parts.iter().enumerate() {
+            // SAFETY: the tuple is kept among the owners.
+            let held = unsafe { Held::new(py, part.as_ptr()) };
+            let name = || format!("Message {index} frame {number}");
+            self.push(held.map_err(|error| refused(error, &name(), &part))?);
+        }
+        self.owners.push(parts.into_any());
+        Ok(())
+    }
+
+    /// Where the frames of the message to be sent begin.
+    fn begin(&self) -> usize {
+        if self.ends.is_empty() { self.sent } else { self.ends[self.sent] }
+    }
+}
+
+impl Frames for Batch<'_> {
+    #[inline]
+    fn parts(&self) -> &[Part] {
+        if self.ends.is_empty() {
+            return &self.parts[self.sent..=self.sent];
+        }
+        &self.parts[self.ends[self.sent]..self.ends[self.sent + 1]]
+    }
+
+    fn keep(&self, index: usize) -> Payload {
+        self.held[self.begin() + index].keep()
+    }
+}
+
+impl Burst for Batch<'_> {
+    #[inline]
+    fn next(&self) -> Option<&dyn Frames> {
+        if self.sent < self.messages { Some(self) } else { None }
+    }
+
+    #[inline]
+    fn accepted(&mut self, messages: usize) {
+        self.sent += messages;
+    }
+
+    #[inline]
+    fn run(&self) -> &[Part] {
+        if self.ends.is_empty() { &self.parts[self.sent..] } else { &[] }
+    }
+}
+
+pub unsafe extern "C" fn send_many(
+    slf: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    keywords: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: called by the interpreter as METH_FASTCALL|METH_KEYWORDS with a Socket.
+    unsafe {
+        raw(slf, |py, socket| {
+            let names = ["messages", "flags", "copy"];
+            let given = Arguments::parse(py, "send_many", names, args, count, keywords)?;
+            let messages = Bound::from_borrowed_ptr(py, given.required(0, "send_many", "messages")?);
+            let flags = given.int(py, 1)?;
+            if flags & SNDMORE != 0 {
+                return Err(PyValueError::new_err("SNDMORE: send_many sends whole messages"));
+            }
+            let mut batch = Batch::new(py, &messages)?;
+            send_all(py, socket, &mut batch, flags & DONTWAIT == 0)?;
+            Ok(batch.sent.into_pyobject(py)?.into_ptr())
+        })
+    }
+}
+
+/// Sends until all is accepted, or an error or the end of the time comes; that is raised only if nothing
+/// was sent, for the caller must learn how many were.
+fn send_all(py: Python<'_>, socket: &Socket, batch: &mut Batch<'_>, patient: bool) -> PyResult<()> {
+    let core = socket.core(py)?;
+    let ended = match core.try_send_burst(batch, patient) {
+        Err(Error::Again) if patient => {
+            batch.own();
+            let mut attempt = |core: &Core| core.try_send_burst(batch, patient);
+            wait_for(py, core, Interest::Send, None, &mut attempt)
+        }
+        ended => ended.map_err(Stop::Refused),
+    };
+    match ended {
+        Err(Stop::Refused(_)) if batch.sent > 0 => Ok(()),
+        ended => ended.map_err(|stop| stop.raise(py)),
+    }
+}
+
+/// Frames as they come, and whether more of their message follow.
+struct Received<'py> {
+    py: Python<'py>,
+    one: PySink,
+    frames: Vec<(Bound<'py, PyAny>, bool)>,
+    /// A frame was taken for which there was no memory.
+    failed: bool,
+}
+
+impl Received<'_> {
+    #[inline]
+    fn keep(&mut self, more: bool) {
+        if self.one.made.is_null() {
+            self.failed = true;
+            return;
+        }
+        // SAFETY: a new reference that nobody else owns; the GIL is held.
+        let made = unsafe { Bound::from_owned_ptr(self.py, self.one.made) };
+        self.frames.push((made, more));
+    }
+}
+
+impl Sink for Received<'_> {
+    #[inline]
+    fn room(&mut self, len: usize, more: bool) -> Option<*mut u8> {
+        let room = self.one.room(len, more)?;
+        self.keep(more);
+        Some(room)
+    }
+
+    fn owned(&mut self, payload: Payload, more: bool) {
+        self.one.owned(payload, more);
+        self.keep(more);
+    }
+}
+
+/// What `recv_many` was asked for.
+struct Wish {
+    max: usize,
+    /// Milliseconds; None is RCVTIMEO.
+    timeout: Option<i64>,
+    multipart: bool,
+    become_: Become,
+}
+
+impl Wish {
+    fn new<const N: usize>(py: Python<'_>, given: &Arguments<N>) -> PyResult<Wish> {
+        let max = given.get(py, 0).map_or(Ok(MAX as i64), |max| max.extract())?;
+        if max < 1 {
+            return Err(PyValueError::new_err(format!("max={max} is less than one message")));
+        }
+        let timeout = match given.get(py, 1).filter(|timeout| !timeout.is_none()) {
+            Some(timeout) => Some(milliseconds(&timeout)?),
+            None => None,
+        };
+        let become_ = if given.truth(py, 3, true)? { Become::Bytes } else { Become::ByteArray };
+        Ok(Wish { max: max as usize, timeout, multipart: given.truth(py, 2, false)?, become_ })
+    }
+}
+
+/// A time as pyzmq's poll takes it: int or float, negative for ever.
+pub fn milliseconds(timeout: &Bound<'_, PyAny>) -> PyResult<i64> {
+    if let Ok(whole) = timeout.extract::<i64>() {
+        return Ok(whole.max(-1));
+    }
+    let timeout: f64 = timeout.extract()?;
+    if timeout.is_nan() {
+        return Err(PyValueError::new_err("timeout is not a number"));
+    }
+    if timeout > 9.2e18 {
+        return Err(PyOverflowError::new_err("timeout too large"));
+    }
+    Ok(if timeout < 0.0 { -1 } else { timeout.ceil() as i64 })
+}
+
+pub unsafe extern "C" fn recv_many(
+    slf: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    keywords: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: called by the interpreter as METH_FASTCALL|METH_KEYWORDS with a Socket.
+    unsafe {
+        raw(slf, |py, socket| {
+            let names = ["max", "timeout", "multipart", "copy"];
+            let given = Arguments::parse(py, "recv_many", names, args, count, keywords)?;
+            let wish = Wish::new(py, &given)?;
+            let frames = Vec::with_capacity(wish.max.min(USUAL));
+            let mut sink = Received { py, one: PySink::new(wish.become_), frames, failed: false };
+            let messages = recv_some(py, socket, &wish, &mut sink)?;
+            if sink.failed {
+                return Err(raise(py, &Error::NoRoom));
+            }
+            Ok(listed(py, sink.frames, messages, &wish)?.into_ptr())
+        })
+    }
+}
+
+fn recv_some(py: Python<'_>, socket: &Socket, wish: &Wish, sink: &mut Received<'_>) -> PyResult<usize> {
+    let core = socket.core(py)?;
+    let received = match core.try_recv_burst(sink, wish.max) {
+        Err(Error::Again) if wish.timeout != Some(0) => {
+            let mut attempt = |core: &Core| core.try_recv_burst(sink, wish.max);
+            wait_for(py, core, Interest::Receive, wish.timeout, &mut attempt)
+        }
+        received => received.map_err(Stop::Refused),
+    };
+    received.map_err(|stop| stop.raise(py))
+}
+
+/// The list of the messages.
+fn listed<'py>(
+    py: Python<'py>,
+    frames: Vec<(Bound<'py, PyAny>, bool)>,
+    messages: usize,
+    wish: &Wish,
+) -> PyResult<Bound<'py, PyList>> {
+    let mut frames = frames.into_iter();
+    if frames.len() != messages || wish.multipart || wish.become_ != Become::Bytes {
+        let made: Vec<_> = (0..messages).map(|_| shaped(py, &mut frames, wish)).collect::<PyResult<_>>()?;
+        return PyList::new(py, made);
+    }
+    // SAFETY: the GIL is held; PyList_New makes a list, whose items are all set below, before anybody
+    // sees it.
+    let list = unsafe {
+        let made = Bound::from_owned_ptr_or_err(py, ffi::PyList_New(messages as ffi::Py_ssize_t))?;
+        made.cast_into_unchecked::<PyList>()
+    };
+    for (index, (message, _)) in frames.enumerate() {
+        // SAFETY: `index` is below the list's length; the reference is given away.
+        unsafe { ffi::PyList_SetItem(list.as_ptr(), index as ffi::Py_ssize_t, message.into_ptr()) };
+    }
+    Ok(list)
+}
+
+/// The next message: its frame if it has one, or a list of its frames.
+fn shaped<'py>(
+    py: Python<'py>,
+    frames: &mut impl Iterator<Item = (Bound<'py, PyAny>, bool)>,
+    wish: &Wish,
+) -> PyResult<Bound<'py, PyAny>> {
+    let finished = |(object, more)| match wish.become_ {
+        Become::Bytes => Ok(object),
+        Become::ByteArray => frame::received(py, object, more).map(|frame| frame.into_bound(py)),
+    };
+    let mut parts = Vec::new();
+    for (object, more) in frames {
+        parts.push(finished((object, more))?);
+        if !more {
+            break;
+        }
+    }
+    match parts.pop() {
+        Some(only) if parts.is_empty() && !wish.multipart => Ok(only),
+        last => {
+            parts.extend(last);
+            Ok(PyList::new(py, parts)?.into_any())
+        }
+    }
+}
