@@ -159,12 +159,12 @@ impl<'a> Outgoing<'a> {
 
     /// An owned copy; foreign owners are kept instead of copying.
     pub fn to_message(self) -> Message {
-        let mut all: Vec<Payload> = Vec::new();
-        all.extend(self.envelope.iter().map(|frame| Payload::from(frame.bytes())));
         let count = self.frames.parts().len();
-        if all.is_empty() && count == self.skip + 1 {
+        if self.envelope.is_empty() && count == self.skip + 1 {
             return Message { first: self.frames.keep(self.skip), rest: Vec::new() };
         }
+        let mut all: Vec<Payload> = Vec::new();
+        all.extend(self.envelope.iter().map(|frame| Payload::from(frame.bytes())));
         all.extend((self.skip..count).map(|index| self.frames.keep(index)));
         let first = if all.is_empty() { Payload::empty() } else { all.remove(0) };
         Message { first, rest: all }

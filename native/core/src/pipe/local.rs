@@ -98,6 +98,8 @@ struct Shared {
     queue: AttemptLock<Queue>,
     /// Not empty or ended; a hint for spinning only.
     filled: AtomicBool,
+    /// The writer is gone; a hint that saves the lock while it is not.
+    ended: AtomicBool,
 }
 
 fn mark(end: Option<End>) {
@@ -188,6 +190,7 @@ impl LocalOut {
     pub fn close(&mut self) {
         let mut queue = self.shared.queue.lock();
         queue.writer_closed = true;
+        self.shared.ended.store(true, Ordering::Relaxed);
         queue.writer = None;
         let reader = queue.reader.clone();
         drop(queue);
@@ -228,22 +231,48 @@ impl LocalIn {
         !self.shared.queue.lock().messages.is_empty()
     }
 
+    #[inline]
     pub fn read(&mut self, sink: &mut dyn Sink) -> Read {
-        if self.current.is_none() && !self.next_message() {
-            let closed = self.shared.queue.lock();
-            let ended = closed.writer_closed && closed.messages.is_empty();
-            return if ended { Read::Ended } else { Read::Empty };
-        }
-        let Some(payload) = self.current.take() else { return Read::Empty };
-        self.current = self.rest.next();
+        let payload = match self.current.take() {
+            Some(payload) => {
+                self.current = self.rest.next();
+                payload
+            }
+            None => match self.pop() {
+                Some(Message { first, rest }) => {
+                    if !rest.is_empty() {
+                        self.rest = rest.into_iter();
+                        self.current = self.rest.next();
+                    }
+                    first
+                }
+                None if self.state() == State::Ended => return Read::Ended,
+                None => return Read::Empty,
+            },
+        };
         let (more, bytes) = (self.current.is_some(), payload.bytes().len() as u64);
         sink.owned(payload, more);
         Read::Frame { more, bytes }
     }
 
+    /// Makes the next message the one that is being handed out.
     fn next_message(&mut self) -> bool {
+        let Some(message) = self.pop() else { return false };
+        self.current = Some(message.first);
+        self.rest = message.rest.into_iter();
+        true
+    }
+
+    /// False: what was read was not the last for sure. No lock.
+    #[inline(always)]
+    pub fn may_have_ended(&self) -> bool {
+        self.shared.ended.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<Message> {
         let mut queue = self.shared.queue.lock();
-        let Some(message) = queue.messages.pop_front() else { return false };
+        let message = queue.messages.pop_front()?;
         if queue.bytes != 0 {
             queue.bytes -= message.bytes();
         }
@@ -254,9 +283,7 @@ impl LocalIn {
         }
         drop(queue);
         mark(writer);
-        self.current = Some(message.first);
-        self.rest = message.rest.into_iter();
-        true
+        Some(message)
     }
 
     /// The first `most` bytes of the frame at hand, into `to`. False: there is no frame.
@@ -303,6 +330,7 @@ impl LocalIn {
         let mut queue = self.shared.queue.lock();
         queue.reader_closed = true;
         queue.writer_closed = true;
+        self.shared.ended.store(true, Ordering::Relaxed);
         let writer = queue.writer.clone();
         drop(queue);
         mark(writer);

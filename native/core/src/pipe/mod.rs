@@ -173,6 +173,16 @@ impl Pipe {
         }
     }
 
+    /// After a read: could that have been the last frame of a pipe that ends?
+    #[inline(always)]
+    pub fn may_have_ended(&self) -> bool {
+        self.ending
+            && match &self.current {
+                Some(In::Local(local)) => local.may_have_ended(),
+                _ => true,
+            }
+    }
+
     /// What a read would find.
     pub fn look(&mut self) -> State {
         loop {

@@ -137,7 +137,7 @@ impl Core {
     #[inline(always)]
     fn end_if_drained(&mut self, slot: usize) {
         if let Some(Some(pipe)) = self.pipes.get_mut(slot)
-            && pipe.ending
+            && pipe.may_have_ended()
             && pipe.look() == State::Ended
         {
             self.end(slot);
