@@ -6,6 +6,7 @@
 //! this crate.
 
 mod arguments;
+mod batch;
 mod bytes;
 mod context;
 mod errors;

@@ -39,9 +39,7 @@ impl Socket {
     /// True if that was all.
     fn send_round(&self, burst: &mut dyn Burst, patient: bool) -> Result<bool> {
         let mut state = self.enter()?;
-        state.core.burst = true;
-        let sent = state.send_some(burst, patient);
-        state.core.publish_burst();
+        let sent = Bursting::begin(&mut state).0.send_some(burst, patient);
         if state.fd_used {
             state.arm_fd(true);
         }
@@ -121,16 +119,26 @@ impl State {
     }
 }
 
-impl super::core::Core {
-    /// The burst is over: every ring that holds something of it is published.
-    fn publish_burst(&mut self) {
-        self.burst = false;
-        while let Some(slot) = self.unpublished.pop() {
-            if let Some(Some(pipe)) = self.pipes.get_mut(slot)
+/// A round under way. However it ends, every ring that holds something of it is published.
+struct Bursting<'a>(&'a mut State);
+
+impl Bursting<'_> {
+    fn begin(state: &mut State) -> Bursting<'_> {
+        state.core.burst = true;
+        Bursting(state)
+    }
+}
+
+impl Drop for Bursting<'_> {
+    fn drop(&mut self) {
+        let core = &mut self.0.core;
+        core.burst = false;
+        while let Some(slot) = core.unpublished.pop() {
+            if let Some(Some(pipe)) = core.pipes.get_mut(slot)
                 && let Out::Ring(ring) = &mut pipe.out
             {
-                ring.publish(&mut self.stats);
-                self.peer_awake = ring.peer_awake;
+                ring.publish(&mut core.stats);
+                core.peer_awake = ring.peer_awake;
             }
         }
     }
