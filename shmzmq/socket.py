@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import math
 import os
 import pickle
 import random
@@ -16,7 +17,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from errno import EADDRINUSE, EAGAIN, ENOENT, ENOTSOCK, ENOTSUP
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypedDict
 from weakref import WeakValueDictionary
 
 from ._backend import NativeSocket, drain_log
@@ -94,6 +95,29 @@ class _Undo:
 
     def __repr__(self) -> str:
         return f"<shmzmq bound or connected {self.endpoint!r}>"
+
+
+class Peer(TypedDict):
+    """A row of `Socket.peers()`.
+
+    endpoint     as LAST_ENDPOINT gives it; None once the socket has given the endpoint up.
+    transport    "ring" (ipc), "inproc", "waiting" (connected, but nobody is there), "gone" (what a departed
+                 peer left is still being read).
+    pid, uid     of the peer's process, from the kernel; 0 while there is no peer.
+    depth        messages accepted for it and not known to be taken.
+    routing_id   the peer's, or what CONNECT_ROUTING_ID named it; empty for none.
+    socket_type  the peer's; None while there is no connection.
+    since        when the connection came up, in seconds since the epoch; None while there is none.
+    """
+
+    endpoint: str | None
+    transport: str
+    pid: int
+    uid: int
+    depth: int
+    routing_id: bytes
+    socket_type: SocketType | None
+    since: float | None
 
 
 def _send_by_parts(
@@ -534,10 +558,35 @@ class Socket(NativeSocket):
         counters["depth"] = 0 if self.closed else sum(row[4] for row in self._peers())
         return counters
 
-    def peers(self) -> list[dict[str, Any]]:
-        """Every pipe of this socket: transport ("ring", "inproc", "waiting"), pid, uid, depth, routing id."""
-        keys = ("endpoint", "transport", "pid", "uid", "depth", "routing_id")
-        return [dict(zip(keys, row, strict=True)) for row in self._peers()]
+    def peers(self) -> list[Peer]:
+        """Every connection of this socket, and every endpoint that waits for one."""
+        bounds = [*self._bound.values(), *self._connected.values()]
+        texts = {bound.number: bound.text for each in bounds for bound in each}
+        return [
+            Peer(
+                endpoint=texts.get(endpoint),
+                transport=transport,
+                pid=pid,
+                uid=uid,
+                depth=depth,
+                routing_id=routing_id,
+                socket_type=None if kind is None else SocketType[kind],
+                since=since,
+            )
+            for endpoint, transport, pid, uid, depth, routing_id, kind, since in self._peers()
+        ]
+
+    def wait_for_peers(self, n: int = 1, timeout: float | None = None) -> int:
+        """Wait until at least `n` connections are up.
+
+        Shape    timeout: milliseconds; None or negative waits for ever, 0 only looks.
+        Returns  how many are up now, `n` or more.
+        Waits    the GIL is released; a signal, close() or term() ends the wait.
+        Raises   Again              fewer were up when the time was over.
+                 ZMQError           ENOTSOCK, ContextTerminated as everywhere.
+        """
+        limit = -1 if timeout is None or timeout < 0 else math.ceil(timeout)
+        return self._wait_for_peers(n, limit)
 
     # --- convenience --------------------------------------------------------------------------------------
 

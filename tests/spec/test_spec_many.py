@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 
 import pytest
@@ -484,3 +485,31 @@ def test_fd_rings_for_what_a_burst_left(zmq, sockets, endpoint):
         assert pull.get(zmq.EVENTS) & zmq.POLLIN
         assert len(pull.recv_many(1)) == 1
         assert bool(pull.get(zmq.EVENTS) & zmq.POLLIN) == (left > 0)
+
+
+def _blocked(zmq, link, endpoint, call):
+    """Block for ever in the call; say what ended it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
+        socket.bind(endpoint)
+        calls = {
+            "recv_many": socket.recv_many,
+            "recv_many with a timeout": lambda: socket.recv_many(timeout=100_000),
+            "send_many": lambda: socket.send_many([b"", b""]),
+            "wait_for_peers": socket.wait_for_peers,
+        }
+        link.tell("about to block")
+        try:
+            calls[call]()
+        except KeyboardInterrupt:
+            return "interrupted"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", ["recv_many", "recv_many with a timeout", "send_many", "wait_for_peers"])
+def test_control_c_ends_a_blocked_burst(ipc, run_child, call):
+    child = run_child(_blocked, ipc, call)
+    child.hear()
+    child.wait_blocked()
+    child.signal(signal.SIGINT)
+    assert child.result() == "interrupted"

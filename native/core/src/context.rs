@@ -96,6 +96,7 @@ struct InprocName {
 /// A connecter that came before its binder.
 struct Waiting {
     routing_id: Vec<u8>,
+    kind: SocketType,
     /// None once it is closed: then only what it had sent is still to be delivered.
     socket: Option<Arc<Socket>>,
     endpoint: u64,
@@ -218,12 +219,18 @@ impl Context {
         for one in waiting {
             if let Some(ours) = one.ours {
                 // Its socket may have been closed meanwhile; then nobody is connected.
-                let joined = one.socket.map(|of| of.join_local(one.endpoint, ours, socket.routing_id()));
+                let joined = one
+                    .socket
+                    .as_ref()
+                    .map(|of| of.join_local(one.endpoint, ours, socket.routing_id(), None));
                 if joined.is_none_or(|joined| joined.is_err()) {
                     continue;
                 }
             }
-            socket.join_local(endpoint, one.theirs, one.routing_id)?;
+            socket.join_local(endpoint, one.theirs, one.routing_id, Some(one.kind))?;
+            if let Some(of) = &one.socket {
+                of.joined(one.endpoint, socket.kind);
+            }
         }
         Ok(endpoint)
     }
@@ -238,8 +245,8 @@ impl Context {
             drop(names);
             let given = std::mem::take(&mut socket.enter()?.core.options.connect_routing_id);
             let name = if given.is_empty() { binder.routing_id() } else { given };
-            socket.join_local(endpoint, ours, name)?;
-            binder.join_local(bound, theirs, socket.routing_id())?;
+            socket.join_local(endpoint, ours, name, Some(binder.kind))?;
+            binder.join_local(bound, theirs, socket.routing_id(), Some(socket.kind))?;
             return Ok(endpoint);
         }
         // A name given by CONNECT_ROUTING_ID is a route before there is a peer.
@@ -247,12 +254,13 @@ impl Context {
         let ours = if socket.kind == SocketType::Router && name.is_empty() {
             Some(ours)
         } else {
-            socket.join_local(endpoint, ours, name)?;
+            socket.join_local(endpoint, ours, name, None)?;
             None
         };
         let routing_id = socket.routing_id();
+        let kind = socket.kind;
         let socket = Some(socket.clone());
-        entry.waiting.push(Waiting { routing_id, socket, endpoint, theirs, ours });
+        entry.waiting.push(Waiting { routing_id, kind, socket, endpoint, theirs, ours });
         Ok(endpoint)
     }
 

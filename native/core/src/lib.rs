@@ -19,6 +19,7 @@
 //! | [`signaler`] | ready words and doorbell: how a socket is woken |
 //! | [`lock`] | held for one attempt, never for a wait |
 //! | [`message`] | frames that are owned; frames to be sent |
+//! | [`origin`] | what is known of the connection a message came over |
 //! | [`options`], [`stats`], [`error`] | plain tables |
 
 pub mod channel;
@@ -29,6 +30,7 @@ pub mod listener;
 pub mod lock;
 pub mod message;
 pub mod options;
+pub mod origin;
 pub mod pipe;
 pub mod reactor;
 pub mod route;

@@ -34,6 +34,7 @@ use crate::channel::Channel;
 use crate::context::log;
 use crate::handshake::{self, Facts, Terms};
 use crate::options::{Options, credit};
+use crate::origin::Origin;
 use crate::pipe::Peer;
 use crate::pipe::overflow::Policy;
 use crate::pipe::ring::{Limits, RingIn, RingOut};
@@ -95,6 +96,8 @@ struct Link {
     peer: Peer,
     terms: Option<Terms>,
     routing_id: Vec<u8>,
+    /// What the peer said of itself.
+    ready: Option<Ready>,
     pidfd: Option<Fd>,
     signaler: Option<Arc<PeerSignaler>>,
     /// In PEERS.
@@ -372,6 +375,7 @@ impl Session {
         }
         link.routing_id = ready.identity.clone();
         let terms = handshake::terms(ready.properties.get(handshake::PROPERTY));
+        link.ready = Some(ready);
         let terms = match terms {
             Ok(terms) => terms,
             Err(reason) => return self.refuse_rings(&reason, &options),
@@ -472,6 +476,9 @@ impl Session {
         link.counted = true;
         io.peer_joined(keeps_bells(), fds_are_scarce());
         PEERS.fetch_add(1, Ordering::Relaxed);
+        let ready = link.ready.take().ok_or("no READY")?;
+        let fd = link.channel.fd().as_raw_fd();
+        let origin = Arc::new(Origin::new(ready.properties.iter(), link.peer, fd));
         let (out, input) = if binder { (0, 1) } else { (1, 0) };
         let channel = &link.channel;
         let mut limits = Limits { rcvhwm: terms.rcvhwm, ..options.limits() };
@@ -485,8 +492,11 @@ impl Session {
             channel.clone(),
             credit(terms.sndhwm, options.rcvhwm),
             terms.keeps || options.conflate != 0,
+            origin.clone(),
         );
         let connection = Connection {
+            origin,
+            kind: ready.socket_type,
             input: reader,
             output: Box::new(writer),
             peer: link.peer,
@@ -704,6 +714,7 @@ impl Link {
             peer: Peer::default(),
             terms: None,
             routing_id: Vec::new(),
+            ready: None,
             pidfd: None,
             signaler: None,
             counted: false,
@@ -790,7 +801,7 @@ fn credentials(fd: BorrowedFd<'_>) -> Result<Peer, Errno> {
             &mut len,
         )
     };
-    if done == 0 { Ok(Peer { pid: found.pid, uid: found.uid }) } else { Err(Errno::INVAL) }
+    if done == 0 { Ok(Peer { pid: found.pid, uid: found.uid, gid: found.gid }) } else { Err(Errno::INVAL) }
 }
 
 fn connect(address: &Address) -> Result<OwnedFd, Errno> {

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 use shmzmq_core::error::Error;
 use shmzmq_core::options::Options;
 use shmzmq_core::session::Address;
@@ -252,14 +252,41 @@ impl Socket {
         }
     }
 
-    /// (endpoint, transport, pid, uid, depth, routing id) of every pipe.
+    /// (endpoint, transport, pid, uid, depth, routing id, socket type, since) of every pipe.
     #[allow(clippy::type_complexity)]
-    fn _peers(&self, py: Python<'_>) -> PyResult<Vec<(u64, &'static str, i32, u32, u64, Vec<u8>)>> {
+    fn _peers<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<
+        Vec<(u64, &'static str, i32, u32, u64, Bound<'py, PyBytes>, Option<&'static str>, Option<f64>)>,
+    > {
         let rows = self.core(py)?.peers().map_err(|error| raise(py, &error))?;
         let tuple = |row: shmzmq_core::socket::life::PeerRow| {
-            (row.endpoint, row.transport, row.pid, row.uid, row.depth, row.routing_id)
+            let id = PyBytes::new(py, &row.routing_id);
+            (row.endpoint, row.transport, row.pid, row.uid, row.depth, id, row.kind, row.since)
         };
         Ok(rows.into_iter().map(tuple).collect())
+    }
+
+    /// Waits until `wanted` connections are up; how many are.
+    fn _wait_for_peers(&self, py: Python<'_>, wanted: usize, timeout_ms: i64) -> PyResult<usize> {
+        let core = self.core(py)?.clone();
+        let deadline = Options::timeout(timeout_ms).map(|timeout| Instant::now() + timeout);
+        // Neither direction: what wakes us is the socket's own mark, set when a peer comes or goes.
+        let interest = Interest::Events { receive: false, send: false };
+        loop {
+            let up = core.connections().map_err(|error| raise(py, &error))?;
+            if up >= wanted {
+                return Ok(up);
+            }
+            if deadline.is_some_and(|at| Instant::now() >= at) {
+                return Err(raise(py, &Error::Again));
+            }
+            let woken = py.detach(|| core.wait(interest, deadline)).map_err(|error| raise(py, &error))?;
+            if woken == Woken::Interrupted {
+                py.check_signals()?;
+            }
+        }
     }
 }
 

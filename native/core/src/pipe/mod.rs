@@ -19,12 +19,16 @@ pub mod overflow;
 pub mod ring;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use shmzmq_shm::ring::{Part, Poisoned};
+use shmzmq_zmtp::SocketType;
 
 use crate::error::Error;
 use crate::message::{Message, Outgoing, Sink};
 use crate::options::Options;
+use crate::origin::Origin;
 use crate::reactor::SessionHandle;
 use crate::stats::{Discard, Stats};
 use local::{LocalIn, LocalOut};
@@ -77,6 +81,18 @@ pub enum Write {
 pub struct Peer {
     pub pid: i32,
     pub uid: u32,
+    pub gid: u32,
+}
+
+impl Peer {
+    /// Both ends are in this process.
+    pub fn ourselves() -> Peer {
+        Peer {
+            pid: rustix::process::getpid().as_raw_nonzero().get(),
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+        }
+    }
 }
 
 pub struct Pipe {
@@ -86,6 +102,12 @@ pub struct Pipe {
     pub connecter: bool,
     pub routing_id: Vec<u8>,
     pub peer: Option<Peer>,
+    /// The peer's socket type, if it said.
+    pub kind: Option<SocketType>,
+    /// Since when there is a connection; None while there is none.
+    pub since: Option<SystemTime>,
+    /// Of the newest connection.
+    pub origin: Option<Arc<Origin>>,
     pub session: Option<SessionHandle>,
     pub out: Out,
     /// Being read.
@@ -116,6 +138,9 @@ impl Pipe {
             connecter,
             routing_id: Vec::new(),
             peer: None,
+            kind: None,
+            since: None,
+            origin: None,
             session: None,
             out: if connecter { Out::Queue(VecDeque::new()) } else { Out::None },
             current: None,
@@ -129,6 +154,18 @@ impl Pipe {
             named: false,
             idle: 0,
         }
+    }
+
+    /// There is a connection now.
+    pub fn came_up(&mut self, peer: Peer, kind: Option<SocketType>) {
+        self.peer = Some(peer);
+        self.kind = kind;
+        self.since = Some(SystemTime::now());
+    }
+
+    /// True while there is a connection.
+    pub fn is_up(&self) -> bool {
+        self.since.is_some() && !self.is_gone()
     }
 
     pub fn push_in(&mut self, input: In) {
@@ -195,6 +232,15 @@ impl Pipe {
                 return state;
             }
             self.current = self.later.pop_front();
+        }
+    }
+
+    /// The connection that the last frame read came over; None inside the process.
+    pub fn origin(&self) -> Option<&Arc<Origin>> {
+        match &self.current {
+            // An older connection's ring may still be being read.
+            Some(In::Ring(ring)) => Some(&ring.origin),
+            _ => self.origin.as_ref(),
         }
     }
 

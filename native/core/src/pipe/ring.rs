@@ -13,6 +13,7 @@ use crate::channel::Channel;
 use crate::error::Error;
 use crate::handshake;
 use crate::message::{Message, Outgoing, Payload, Sink};
+use crate::origin::Origin;
 use crate::signaler::PeerSignaler;
 use crate::stats::{Discard, Stats};
 
@@ -361,6 +362,8 @@ pub struct RingIn {
     channel: Arc<Channel>,
     /// The connection is gone: what is published is all there will be.
     pub dead: bool,
+    /// The connection that it is.
+    pub origin: Arc<Origin>,
 }
 
 /// What a peek found.
@@ -379,12 +382,13 @@ impl RingIn {
         channel: Arc<Channel>,
         credit: u64,
         skips: bool,
+        origin: Arc<Origin>,
     ) -> Self {
         let mut rx = Rx::new(words.0, words.1, credit);
         if skips {
             rx.set_skips();
         }
-        RingIn { rx, peer, channel, dead: false }
+        RingIn { rx, peer, channel, dead: false, origin }
     }
 
     pub fn announce(&mut self, number: u32, ring: MappedRing) {

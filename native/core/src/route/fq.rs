@@ -21,6 +21,8 @@ pub struct Inbox {
     current: usize,
     /// Inside a message: the pipe at `current` must be read on.
     pub more: bool,
+    /// The slot that the last frame came from.
+    pub source: usize,
 }
 
 impl Inbox {
@@ -65,6 +67,7 @@ impl Core {
         while let Some(&slot) = self.inbox.active.get(self.inbox.current) {
             match self.read_pipe(slot, sink) {
                 Read::Frame { more, bytes } => {
+                    self.inbox.source = slot;
                     self.received(more, bytes);
                     if !more {
                         self.end_if_drained(slot);

@@ -12,11 +12,15 @@
 //! ```
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use shmzmq_shm::segment::MappedRing;
+use shmzmq_zmtp::SocketType;
 
 use super::{Socket, State, Status};
 use crate::error::Result;
+use crate::origin::Origin;
 use crate::pipe::local::{self, LocalIn, LocalOut};
 use crate::pipe::ring::{RingIn, RingOut};
 use crate::pipe::{In, Out, Peer, Write};
@@ -29,6 +33,8 @@ const FLUSH_ROUND_BYTES: u64 = 256 * 1024;
 
 /// A new connection as a session hands it over.
 pub struct Connection {
+    pub origin: Arc<Origin>,
+    pub kind: Option<SocketType>,
     pub input: RingIn,
     pub output: Box<RingOut>,
     pub peer: Peer,
@@ -66,6 +72,10 @@ pub struct PeerRow {
     pub uid: u32,
     pub depth: u64,
     pub routing_id: Vec<u8>,
+    /// None if there is no peer now, or it did not say.
+    pub kind: Option<&'static str>,
+    /// Seconds since the epoch; None while there is no connection.
+    pub since: Option<f64>,
 }
 
 impl Socket {
@@ -109,7 +119,8 @@ impl Socket {
             Out::Queue(_) => queued = Some(connection.output),
             _ => pipe.out = Out::Ring(connection.output),
         }
-        pipe.peer = Some(connection.peer);
+        pipe.came_up(connection.peer, connection.kind);
+        pipe.origin = Some(connection.origin);
         if !pipe.named {
             pipe.routing_id = connection.routing_id;
         }
@@ -188,6 +199,7 @@ impl Socket {
         let Some(Some(pipe)) = pipes.get_mut(slot) else { return false };
         stats.disconnected += 1;
         pipe.peer = None;
+        pipe.since = None;
         pipe.session = None;
         for input in pipe.inputs() {
             if let In::Ring(ring) = input {
@@ -250,6 +262,7 @@ impl Socket {
         if pipe.session.take().is_some() {
             stats.disconnected += 1;
         }
+        pipe.since = None;
         pipe.part(stats);
         let drained = !pipe.receives || pipe.look() == crate::pipe::ring::State::Ended;
         pattern.lost(core, slot);
@@ -327,12 +340,13 @@ impl Socket {
         self.mark_control();
     }
 
-    /// Connects this socket and `peer` of the same process. Locks one after the other.
+    /// Connects this socket and another of the same process, of type `kind`; None if that is not there yet.
     pub fn join_local(
         &self,
         endpoint: u64,
         (out, input): (LocalOut, LocalIn),
         peer_id: Vec<u8>,
+        kind: Option<SocketType>,
     ) -> Result<usize> {
         let mut state = self.enter()?;
         let State { core, pattern, .. } = &mut *state;
@@ -342,6 +356,9 @@ impl Socket {
         input.bind((self.signaler.clone(), slot), core.options.rcvhwm, conflates);
         if let Some(pipe) = core.pipe(slot) {
             pipe.routing_id = peer_id;
+            if kind.is_some() {
+                pipe.came_up(Peer::ourselves(), kind);
+            }
             pipe.ending = true;
             pipe.out = Out::Local(out);
             pipe.push_in(In::Local(input));
@@ -403,8 +420,30 @@ impl Socket {
             uid: pipe.peer.map_or(0, |peer| peer.uid),
             depth: pipe.depth(),
             routing_id: pipe.routing_id.clone(),
+            kind: pipe.kind.filter(|_| pipe.is_up()).map(|kind| kind.name()),
+            since: pipe
+                .since
+                .filter(|_| pipe.is_up())
+                .and_then(|at| at.duration_since(UNIX_EPOCH).ok())
+                .map(|at| at.as_secs_f64()),
         });
         Ok(rows.collect())
+    }
+
+    /// Connections that are up.
+    pub fn connections(&self) -> Result<usize> {
+        Ok(self.enter()?.core.pipes.iter().flatten().filter(|pipe| pipe.is_up()).count())
+    }
+
+    /// An inproc endpoint that we had connected to is bound now, by a socket of type `kind`.
+    pub fn joined(&self, endpoint: u64, kind: SocketType) {
+        let mut state = self.state();
+        let mut pipes = state.core.pipes.iter_mut().flatten();
+        if let Some(pipe) = pipes.find(|pipe| pipe.endpoint == endpoint) {
+            pipe.came_up(Peer::ourselves(), Some(kind));
+        }
+        drop(state);
+        self.mark_control();
     }
 
     pub fn stats(&self) -> Stats {

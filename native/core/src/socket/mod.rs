@@ -45,6 +45,7 @@ use crate::error::{Error, Result};
 use crate::lock::{AttemptLock, Guard};
 use crate::message::{Frames, Payload, Sink};
 use crate::options::{HWM_BYTES, Options, RCVHWM, SNDHWM};
+use crate::origin::Origin;
 use crate::pipe::overflow::Policy;
 use crate::signaler::Signaler;
 use crate::socket::core::Core;
@@ -241,6 +242,19 @@ impl Socket {
             state.arm_fd(true);
         }
         received
+    }
+
+    /// `try_recv`, and the connection that the frame came over.
+    pub fn try_recv_from(&self, sink: &mut dyn Sink) -> Result<(bool, Option<Arc<Origin>>)> {
+        let mut state = self.enter()?;
+        let received = state.pattern_recv(sink);
+        let slot = state.core.inbox.source;
+        let origin = state.core.pipe(slot).and_then(|pipe| pipe.origin().cloned());
+        let more = state.received(received);
+        if state.fd_used {
+            state.arm_fd(true);
+        }
+        Ok((more?, origin))
     }
 
     /// The fd that becomes readable with each change; from now on the socket is kept armed.
@@ -483,7 +497,17 @@ impl State {
 
     #[inline]
     pub fn recv(&mut self, sink: &mut dyn Sink) -> Result<bool> {
-        let received = self.pattern.recv(&mut self.core, sink);
+        let received = self.pattern_recv(sink);
+        self.received(received)
+    }
+
+    #[inline(always)]
+    fn pattern_recv(&mut self, sink: &mut dyn Sink) -> Result<()> {
+        self.pattern.recv(&mut self.core, sink)
+    }
+
+    #[inline(always)]
+    fn received(&mut self, received: Result<()>) -> Result<bool> {
         if !self.core.ended.is_empty() {
             self.settle();
         }

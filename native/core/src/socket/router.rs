@@ -151,6 +151,7 @@ impl Pattern for Router {
         sink.owned(Payload::from(id), true);
         // The message's own frames come from the same pipe, with the next calls.
         core.inbox.more = true;
+        core.inbox.source = slot;
         Ok(())
     }
 
