@@ -20,12 +20,11 @@ from .errors import (
     ZMQVersionError,
     strerror,
 )
-from .frame import Frame, Message, MessageTracker
+from .frame import COPY_THRESHOLD, Frame, Message, MessageTracker
 from .socket import Socket
 
 SyncContext = Context
 SyncSocket = Socket
-COPY_THRESHOLD = 65536
 DRAFT_API = False
 
 

@@ -23,6 +23,7 @@ except ImportError as error:  # pragma: no cover - only without a build
 NativeContext = _native.Context
 NativeSocket = _native.Socket
 NativeFrame = _native.Frame
+NativeOrigin = _native.Origin
 set_frame_class = _native.set_frame_class
 __version__: Final[str] = _native.__version__
 LAYOUT_VERSION: Final[int] = _native.LAYOUT_VERSION

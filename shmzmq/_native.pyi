@@ -4,7 +4,7 @@ Names that begin with an underscore are for this package; their documentation is
 are milliseconds, masks are PollEvent masks, `number` is an option's number.
 """
 
-from typing import Any
+from typing import Any, final
 
 from typing_extensions import disjoint_base
 
@@ -13,6 +13,7 @@ __all__ = [
     "Context",
     "Frame",
     "LAYOUT_VERSION",
+    "Origin",
     "Socket",
     "__version__",
     "after_fork_in_child",
@@ -95,6 +96,18 @@ class Socket:
     def recv_multipart(self, flags: int = 0, copy: bool = True, track: bool = False) -> list[Any]:
         """Receive one message: the list of its frames."""
 
+    def recv_into(self, buffer: Any, /, *, nbytes: int = 0, flags: int = 0) -> int:
+        """Receive one frame into memory you own, without a copy in between.
+
+        Shape    buffer: writable, C-contiguous; at most len(buffer) bytes (or nbytes, if given) are written.
+        Returns  size of the frame in bytes; more than was written means the rest is lost (pyzmq's rule).
+        Waits    up to RCVTIMEO milliseconds, as `recv` does.
+        Raises   Again, ZMQError (ENOTSUP, EFSM, ENOTSOCK), ContextTerminated as `recv`.
+                 BufferError  read-only or strided; nothing was received.
+                 TypeError    no buffer; nothing was received.
+                 ValueError   nbytes is negative or more than the buffer has; nothing was received.
+        """
+
     def send_many(self, messages: Any, flags: int = 0, copy: bool = True) -> int:
         """Send a burst: as many sends, with one publish and at most one wake-up per peer.
 
@@ -159,6 +172,14 @@ class Socket:
     def _stats(self) -> list[tuple[str, int]]: ...
     def _peers(self) -> list[tuple[int, str, int, int, int, bytes, str | None, float | None]]: ...
     def _wait_for_peers(self, wanted: int, timeout_ms: int) -> int: ...
+
+@final
+class Origin:
+    """What a received frame knows of the connection that it came over."""
+
+    def get(self, name: bytes) -> bytes | None: ...
+    @property
+    def fd(self) -> int: ...
 
 @disjoint_base
 class Frame:

@@ -7,13 +7,22 @@ Refuses  to know sockets: `recv(copy=False)` makes frames through `_received`.
 from __future__ import annotations
 
 import builtins
+from errno import EINVAL
 from threading import Event
 from typing import Any, Self
+from weakref import ref
 
-from ._backend import NativeFrame, set_frame_class
-from .errors import NotDone
+from ._backend import NativeFrame, NativeOrigin, set_frame_class
+from .constants import MessageOption
+from .errors import NotDone, error_for
 
-__all__ = ["Frame", "Message", "MessageTracker"]
+__all__ = ["COPY_THRESHOLD", "Frame", "Message", "MessageTracker"]
+
+COPY_THRESHOLD = 65536
+"""A Frame copies data of fewer bytes unless told otherwise."""
+
+# libzmq keeps so many bytes inside a message; larger ones are shared by its copies.
+_INSIDE_BYTES = 33
 
 
 class MessageTracker:
@@ -67,13 +76,29 @@ class Frame(NativeFrame):
     """One frame. Supports the buffer protocol; the memory of a received frame is its own and writable.
 
     Shape    data: bytes-like and contiguous; None makes an empty frame. str is refused.
+             copy: True holds a copy, False holds `data` itself, None copies below the threshold.
+             track: make a tracker. It is done from the beginning: `send` takes the bytes at once.
+             copy_threshold: bytes; None is COPY_THRESHOLD.
+    Equality is identity, as pyzmq's; compare `.bytes`. A frame that holds a `bytes` itself is read-only.
     """
 
-    more: bool = False
-    tracker: MessageTracker | None = None
-    tracker_event: Event | None = None
-    _bytes: builtins.bytes | None = None
-    _buffer: memoryview | None = None
+    __slots__ = (
+        "__weakref__",
+        "_buffer",
+        "_bytes",
+        "_origin",
+        "_shared",
+        "more",
+        "tracker",
+        "tracker_event",
+    )
+    more: bool
+    tracker: MessageTracker | None
+    tracker_event: Event | None
+    _bytes: builtins.bytes | None
+    _buffer: ref[memoryview] | None
+    _origin: NativeOrigin | None
+    _shared: bool
 
     def __init__(
         self,
@@ -82,31 +107,40 @@ class Frame(NativeFrame):
         copy: bool | None = None,
         copy_threshold: int | None = None,
     ) -> None:
-        """Hold `data`, or a copy of it with copy=True; `track=True` makes a tracker that is done."""
+        """Hold `data` or a copy of it."""
         super().__init__()
         if isinstance(data, str):
             raise TypeError("Str objects not allowed. Only: bytes, buffer interfaces.")
-        self.tracker = _DONE if track else None
+        self.more, self.tracker, self.tracker_event = False, _DONE if track else None, None
+        self._bytes = self._buffer = self._origin = None
+        self._shared = False
         if data is None:
-            self._memory = b""
+            self._memory = bytearray()
             return
         with memoryview(data) as view:
             if not view.contiguous:
                 raise BufferError("memoryview: underlying buffer is not contiguous")
+            if copy is None:
+                copy = view.nbytes < (COPY_THRESHOLD if copy_threshold is None else copy_threshold)
             self._memory = bytearray(view) if copy else data
 
     @classmethod
-    def _received(cls, memory: bytearray, more: bool) -> Self:
-        frame = cls()
+    def _received(cls, memory: bytearray, more: bool, origin: NativeOrigin | None, track: bool) -> Self:
+        frame: Self = cls.__new__(cls)  # type: ignore[assignment]
         frame._memory = memory
-        frame.more = more
+        frame.more, frame._origin = more, origin
+        frame.tracker = _DONE if track else None
+        frame.tracker_event = frame._bytes = frame._buffer = None
+        frame._shared = False
         return frame
 
     @staticmethod
     def _done(sent: Any) -> MessageTracker:
-        """What `send(sent, copy=False, track=True)` returns: by then the bytes are in a ring or a queue."""
-        if isinstance(sent, Frame) and sent.tracker is None:
-            raise ValueError("Not a tracked message")
+        """What a tracked `send(sent)` returns: by then the bytes are in a ring or a queue."""
+        if isinstance(sent, Frame):
+            if sent.tracker is None:
+                raise ValueError("Not a tracked message")
+            return sent.tracker
         return _DONE
 
     @property
@@ -120,33 +154,46 @@ class Frame(NativeFrame):
 
     @property
     def buffer(self) -> memoryview:
-        """A view of the frame's memory, without a copy."""
-        if self._buffer is None:
-            self._buffer = memoryview(self).cast("B")
-        return self._buffer
+        """A view of the frame's memory, without a copy. The same one as long as somebody has it."""
+        view = None if self._buffer is None else self._buffer()
+        if view is None:
+            view = memoryview(self).cast("B")
+            self._buffer = ref(view)
+        return view
+
+    @property
+    def group(self) -> str:
+        """Belongs to draft socket types. Raises RuntimeError."""
+        raise RuntimeError("Frame.group: RADIO and DISH are draft types, which this build does not have")
+
+    @group.setter
+    def group(self, group: str) -> None:
+        raise RuntimeError("Frame.group: RADIO and DISH are draft types, which this build does not have")
+
+    @property
+    def routing_id(self) -> int:
+        """Belongs to draft socket types. Raises RuntimeError."""
+        raise RuntimeError(
+            "Frame.routing_id: CLIENT and SERVER are draft types, which this build does not have"
+        )
+
+    @routing_id.setter
+    def routing_id(self, routing_id: int) -> None:
+        raise RuntimeError(
+            "Frame.routing_id: CLIENT and SERVER are draft types, which this build does not have"
+        )
 
     def __len__(self) -> int:
-        return self.buffer.nbytes
+        with memoryview(self._memory) as view:
+            return view.nbytes
 
     def __bytes__(self) -> builtins.bytes:
         return self.bytes
 
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, Frame):
-            return self.bytes == other.bytes
-        if isinstance(other, (bytes, bytearray, memoryview)):
-            return self.bytes == other
-        return NotImplemented
-
-    __hash__ = NativeFrame.__hash__
-
-    def __str__(self) -> str:
-        return self.bytes.decode()
-
     def __repr__(self) -> str:
         data = self.bytes
         shown = f"{data[:12]!r}..." if len(data) > 16 else repr(data)
-        size = f" {len(data)}B" if len(data) > 16 else ""
+        size = f"{len(data)}B" if len(data) > 16 else ""
         return f"<shmzmq.Frame({shown}{size})>"
 
     def __copy__(self) -> Self:
@@ -154,33 +201,47 @@ class Frame(NativeFrame):
 
     def fast_copy(self) -> Self:
         """Another frame on the same memory."""
-        frame = type(self)._received(self._memory, self.more)
+        frame = type(self)._received(self._memory, self.more, self._origin, False)
         frame.tracker = self.tracker
+        frame._shared = self._shared = len(self) > _INSIDE_BYTES
         return frame
 
-    def get(self, option: int | str) -> int | str:
-        """Read a message option (MORE) or property.
+    def get(self, option: int | str | builtins.bytes) -> int | str:
+        """Read a message option or a property of the connection that the frame came over.
 
-        Raises   ZMQError EINVAL  there is no such option or property here.
+        Shape    MORE, SRCFD (the connection's fd, while it is open), SHARED; or a property by name:
+                 "Socket-Type", "Identity", "Peer-Address" (host:uid:gid:pid over ipc).
+        Raises   ZMQError EINVAL  there is no such option or property. Nothing has properties that was
+                 not received, or came over inproc.
+                 TypeError        neither a number nor a name.
         """
-        from errno import EINVAL
+        if isinstance(option, int):
+            return self._option(option)
+        if not isinstance(option, (str, builtins.bytes)):
+            raise TypeError(f"expected str, got: {option!r}")
+        name = option.encode() if isinstance(option, str) else option
+        value = None if self._origin is None else self._origin.get(name)
+        if value is None:
+            raise error_for(EINVAL, f"message property {option!r}")
+        return value.decode()
 
-        from .constants import MessageOption
-        from .errors import error_for
-
+    def _option(self, option: int) -> int:
         if option == MessageOption.MORE:
             return int(self.more)
+        if option == MessageOption.SHARED:
+            return int(self._shared)
+        if option == MessageOption.SRCFD and self._origin is not None:
+            return self._origin.fd
         raise error_for(EINVAL, f"message option {option!r}")
 
-    def set(self, option: int, value: Any) -> None:
+    def set(self, option: int | str, value: int) -> None:
         """Refuse: no option of a message can be set.
 
-        Raises   ZMQError EINVAL  always.
+        Raises   ZMQError EINVAL  always, but
+                 TypeError        the value is no integer.
         """
-        from errno import EINVAL
-
-        from .errors import error_for
-
+        if not isinstance(value, int):
+            raise TypeError(f"an integer is required, got {value!r}")
         raise error_for(EINVAL, f"message option {option!r} = {value!r}")
 
     def __getitem__(self, option: int | str) -> int | str:

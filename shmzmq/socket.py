@@ -590,24 +590,6 @@ class Socket(NativeSocket):
 
     # --- convenience --------------------------------------------------------------------------------------
 
-    def recv_into(self, buffer: Any, /, *, nbytes: int = 0, flags: int = 0) -> int:
-        """Receive one frame into memory you own.
-
-        Shape    buffer: writable, contiguous; at most len(buffer) (or nbytes, if given) bytes are written.
-        Returns  size of the frame in bytes; more than was written means the rest is lost (pyzmq's rule).
-        Raises   Again, BufferError (read-only or strided; nothing was received).
-        """
-        with memoryview(buffer).cast("B") as view:
-            if view.readonly:
-                raise BufferError("recv_into: buffer is read-only")
-            if not 0 <= nbytes <= view.nbytes:
-                raise ValueError(f"nbytes={nbytes} is not in 0 to {view.nbytes}, the bytes of the buffer")
-            room = nbytes or view.nbytes
-            data: bytes = self.recv(flags)
-            size = min(room, len(data))
-            view[:size] = data[:size]
-            return len(data)
-
     def send_serialized(
         self,
         msg: Any,

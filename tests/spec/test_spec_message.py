@@ -9,7 +9,10 @@ import array
 import copy
 import ctypes
 import json
+import os
 import pickle
+import threading
+import weakref
 
 import pytest
 
@@ -320,6 +323,73 @@ def test_recv_into_refuses_a_readonly_buffer_and_receives_nothing(flow):
     expect(pull, b"kept")
 
 
+@pytest.mark.parametrize(
+    ("buffer", "options", "error"),
+    [
+        (bytearray(8), {"nbytes": -1}, ValueError),
+        (bytearray(8), {"nbytes": 9}, ValueError),
+        (bytearray(8), {"nbytes": "1"}, TypeError),
+        (bytearray(8), {"nbytes": None}, TypeError),
+        (bytearray(8), {"copy": True}, TypeError),
+        (memoryview(bytearray(16))[::2], {}, BufferError),
+        ("text", {}, TypeError),
+        (5, {}, TypeError),
+    ],
+    ids=str,
+)
+def test_recv_into_receives_nothing_if_it_is_called_wrongly(flow, buffer, options, error):
+    push, pull = flow
+    push.send(b"kept")
+    assert pull.poll(CAP * 1000)
+    with pytest.raises(error):
+        pull.recv_into(buffer, **options)
+    expect(pull, b"kept")
+
+
+def test_recv_into_takes_its_buffer_by_position_and_the_rest_by_name(flow):
+    _push, pull = flow
+    with pytest.raises(TypeError):
+        pull.recv_into(buffer=bytearray(1))
+    with pytest.raises(TypeError):
+        pull.recv_into(bytearray(1), 1)
+    with pytest.raises(TypeError):
+        pull.recv_into()
+
+
+@pytest.mark.parametrize(
+    ("buffer", "message"),
+    [
+        (bytearray(0), b"12345"),
+        (bytearray(3), b""),
+        (array.array("I", [0, 0]), b"12345"),
+        (memoryview(bytearray(9)).cast("B", (3, 3)), b"12345"),
+        (memoryview(bytearray(20))[3:9], b"12345"),
+        (bytearray(100_000), bytes(range(250)) * 400),
+        (bytearray(70_000), bytes(range(250)) * 400),
+    ],
+    ids=lambda value: f"{type(value).__name__} {len(value)}",
+)
+def test_recv_into_fills_any_writable_memory(flow, buffer, message):
+    push, pull = flow
+    push.send(message)
+    assert pull.recv_into(buffer) == len(message)
+    written = memoryview(buffer).cast("B")[: len(message)]
+    assert written == message[: len(written)]
+
+
+def test_recv_into_waits_no_longer_than_rcvtimeo(zmq, flow):
+    _push, pull = flow
+    pull.rcvtimeo = 1
+    with expect_error(zmq, "EAGAIN"):
+        pull.recv_into(bytearray(1))
+
+
+def test_recv_into_says_that_a_type_does_not_receive(zmq, flow):
+    push, _pull = flow
+    with expect_error(zmq, "ENOTSUP"):
+        push.recv_into(bytearray(1))
+
+
 def test_recv_into_sets_rcvmore(zmq, flow):
     push, pull = flow
     push.send_multipart([b"a", b"b"])
@@ -354,6 +424,103 @@ def test_frame_refuses_text(zmq):
 
 def test_message_is_another_name_of_frame(zmq):
     assert zmq.Message is zmq.Frame
+
+
+def test_frames_are_equal_by_identity(zmq):
+    frame = zmq.Frame(b"same")
+    assert frame == frame  # noqa: PLR0124
+    assert frame != zmq.Frame(b"same")
+    assert frame != b"same"
+    assert hash(frame) != hash(zmq.Frame(b"same"))
+    assert len({frame, zmq.Frame(b"same")}) == 2
+
+
+def test_frame_shows_as_its_repr(zmq):
+    frame = zmq.Frame(b"content")
+    assert str(frame) == repr(frame)
+    assert repr(frame).endswith("zmq.Frame(b'content')>")
+
+
+def test_long_frame_is_cut_in_its_repr(zmq):
+    assert repr(zmq.Frame(b"0123456789abcdef" * 10)).endswith("zmq.Frame(b'0123456789ab'...160B)>")
+
+
+def test_empty_frame_is_false(zmq):
+    assert not zmq.Frame()
+    assert zmq.Frame(b"x")
+
+
+def test_frame_has_no_attributes_of_its_own(zmq):
+    with pytest.raises(AttributeError):
+        zmq.Frame(b"").colour = "red"
+
+
+def test_frame_cannot_be_pickled_nor_deeply_copied(zmq):
+    for copying in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(TypeError):
+            copying(zmq.Frame(b"content"))
+
+
+@pytest.mark.parametrize("wrong", [5, 1.5, object()], ids=lambda value: type(value).__name__)
+def test_frame_is_made_of_a_buffer_only(zmq, wrong):
+    with pytest.raises(TypeError):
+        zmq.Frame(wrong)
+
+
+def test_frame_refuses_a_view_with_holes(zmq):
+    with pytest.raises(BufferError):
+        zmq.Frame(memoryview(b"abcdef")[::2])
+
+
+def test_frame_may_be_made_of_a_frame(zmq):
+    assert zmq.Frame(zmq.Frame(b"content")).bytes == b"content"
+
+
+@pytest.mark.parametrize(
+    ("size", "options", "copies"),
+    [
+        (10, {}, True),
+        (10, {"copy": False}, False),
+        (10, {"copy_threshold": 5}, False),
+        (100_000, {}, False),
+        (100_000, {"copy": True}, True),
+        (100_000, {"copy_threshold": 200_000}, True),
+    ],
+)
+def test_frame_copies_what_is_small_or_told_to(zmq, size, options, copies):
+    data = bytearray(size)
+    frame = zmq.Frame(data, **options)
+    data[0] = 1
+    assert frame.buffer[0] == (0 if copies else 1)
+
+
+def test_buffer_of_a_frame_that_copied_may_be_written(zmq):
+    frame = zmq.Frame(b"content")
+    frame.buffer[0] = ord("C")
+    assert frame.bytes == b"Content"
+
+
+@pytest.mark.shmzmq_only("pyzmq lets a program write into an immutable bytes through such a frame")
+def test_frame_that_holds_a_bytes_is_read_only(zmq):
+    assert zmq.Frame(b"x" * 100_000).buffer.readonly
+    assert zmq.Frame(b"small", copy=False).buffer.readonly
+
+
+def test_buffer_of_a_frame_is_kept_as_long_as_somebody_has_it(zmq):
+    frame = zmq.Frame(b"content")
+    view = frame.buffer
+    assert frame.buffer is view
+    watched = weakref.ref(view)
+    del view
+    assert watched() is None
+
+
+def test_frame_is_freed_with_its_last_reference(zmq):
+    frame = zmq.Frame(b"content")
+    assert bytes(frame.buffer) == frame.bytes
+    watched = weakref.ref(frame)
+    del frame
+    assert watched() is None
 
 
 def test_frame_of_a_large_buffer_does_not_copy_it(zmq):
@@ -466,13 +633,146 @@ def test_copy_of_a_frame_has_the_same_content(zmq):
     assert copy.copy(zmq.Frame(b"content")).bytes == b"content"
 
 
-@pytest.mark.pyzmq_only("a frame does not carry the properties of its connection yet")
+# --- properties and options of frames ----------------------------------------------------------------------
+
+
 def test_frame_tells_the_type_of_the_socket_that_sent_it(zmq, sockets, ipc):
     push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
     pull.bind(ipc)
     push.connect(ipc)
     push.send(b"")
+    frame = pull.recv(copy=False)
+    assert [frame["Socket-Type"], frame.get("Socket-Type"), frame.get(b"Socket-Type")] == ["PUSH"] * 3
+
+
+def test_every_frame_of_a_message_carries_the_properties_of_its_connection(zmq, sockets, ipc):
+    router, dealer = sockets(zmq.ROUTER), sockets(zmq.DEALER, routing_id=b"me")
+    router.bind(ipc)
+    dealer.connect(ipc)
+    dealer.send_multipart([b"a", b"b"])
+    frames = router.recv_multipart(copy=False)
+    assert [frame.bytes for frame in frames] == [b"me", b"a", b"b"]
+    assert [frame["Socket-Type"] for frame in frames] == ["DEALER"] * 3
+    assert [frame["Identity"] for frame in frames] == ["me"] * 3
+    router.send_multipart([b"me", b"back"])
+    back = dealer.recv(copy=False)
+    assert (back["Socket-Type"], back["Identity"]) == ("ROUTER", "")
+
+
+def test_peer_address_over_ipc_names_user_and_process(zmq, sockets, ipc):
+    push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
+    pull.bind(ipc)
+    push.connect(ipc)
+    push.send(b"")
+    address = f"localhost:{os.geteuid()}:{os.getegid()}:{os.getpid()}"
+    assert pull.recv(copy=False)["Peer-Address"] == address
+
+
+def test_properties_are_those_of_the_peer_that_sent(zmq, sockets, ipc):
+    pull, sent = sockets(zmq.PULL), {}
+    pull.bind(ipc)
+    senders = [sockets(zmq.PUSH), sockets(zmq.PUSH)]
+    for number, sender in enumerate(senders):
+        sender.connect(ipc)
+        sender.send(b"%d" % number)
+    for _ in senders:
+        frame = pull.recv(copy=False)
+        sent[frame.bytes] = frame.get(zmq.SRCFD)
+    assert len(set(sent.values())) == 2
+
+
+def test_property_outlives_the_connection(zmq, sockets, ipc):
+    push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
+    pull.bind(ipc)
+    push.connect(ipc)
+    push.send(b"")
+    frame = pull.recv(copy=False)
+    push.close()
+    pull.close()
+    assert frame["Socket-Type"] == "PUSH"
+
+
+def test_last_message_of_a_departed_peer_has_its_properties(zmq, sockets, ipc):
+    push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
+    pull.bind(ipc)
+    push.connect(ipc)
+    push.send(b"first")
+    pull.recv()
+    push.send(b"last")
+    push.close()
     assert pull.recv(copy=False)["Socket-Type"] == "PUSH"
+
+
+def test_frame_over_inproc_has_no_properties(zmq, sockets, inproc):
+    push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
+    pull.bind(inproc)
+    push.connect(inproc)
+    push.send(b"")
+    frame = pull.recv(copy=False)
+    for option in ("Socket-Type", "Identity", "Peer-Address", zmq.SRCFD):
+        with expect_error(zmq, "EINVAL"):
+            frame.get(option)
+
+
+@pytest.mark.parametrize("name", ["Routing-Id", "User-Id", "socket-type", "X-SHM", "more", "MORE", ""])
+def test_property_that_the_connection_does_not_have_is_refused(zmq, flow, name):
+    push, pull = flow
+    push.send(b"")
+    with expect_error(zmq, "EINVAL"):
+        pull.recv(copy=False).get(name)
+
+
+def test_options_of_a_frame_that_was_made_here(zmq):
+    frame = zmq.Frame(b"made")
+    assert (frame.get(zmq.MORE), frame.get(zmq.SHARED), frame[zmq.MORE]) == (0, 0, 0)
+    for option in (zmq.SRCFD, 99, "Socket-Type"):
+        with expect_error(zmq, "EINVAL"):
+            frame.get(option)
+
+
+def test_more_is_an_option_and_an_attribute(zmq, flow):
+    push, pull = flow
+    push.send_multipart([b"a", b"b"])
+    assert [(frame.get(zmq.MORE), frame.more) for frame in pull.recv_multipart(copy=False)] == [
+        (1, True),
+        (0, False),
+    ]
+
+
+@pytest.mark.parametrize("option", [1, 2, 3, 99])
+def test_no_option_of_a_frame_can_be_set(zmq, option):
+    with expect_error(zmq, "EINVAL"):
+        zmq.Frame(b"").set(option, 1)
+    with pytest.raises(TypeError):
+        zmq.Frame(b"").set(option, "text")
+
+
+@pytest.mark.shmzmq_only("pyzmq writes into the message and crashes when it is let go of")
+@pytest.mark.parametrize("option", ["group", "routing_id"])
+def test_draft_option_of_a_frame_cannot_be_set(zmq, option):
+    with expect_error(zmq, "EINVAL"):
+        zmq.Frame(b"").set(option, 1)
+
+
+def test_copies_of_a_large_frame_say_that_they_share(zmq):
+    frame = zmq.Frame(b"x" * 100)
+    twin = copy.copy(frame)
+    assert (frame.get(zmq.SHARED), twin.get(zmq.SHARED)) == (1, 1)
+
+
+@pytest.mark.parametrize("wrong", [None, 1.5, [], object()], ids=lambda value: type(value).__name__)
+def test_option_of_a_frame_is_a_number_or_a_name(zmq, wrong):
+    with pytest.raises(TypeError):
+        zmq.Frame(b"").get(wrong)
+
+
+@pytest.mark.parametrize("name", ["group", "routing_id"])
+def test_draft_attributes_of_a_frame_say_that_drafts_are_not_built(zmq, name):
+    frame = zmq.Frame(b"")
+    with pytest.raises(RuntimeError, match="draft"):
+        getattr(frame, name)
+    with pytest.raises(RuntimeError, match="draft"):
+        setattr(frame, name, 1)
 
 
 def test_frame_refuses_an_unknown_property(zmq, sockets, ipc):
@@ -521,6 +821,51 @@ def test_inproc_tracker_waits_for_the_receiver_to_let_go(zmq, sockets, inproc):
     assert not tracker.done
     del frame
     wait_until(lambda: tracker.done, "the tracker to see that the receiver let go")
+
+
+@pytest.mark.parametrize("copying", [True, False], ids=["copy", "no copy"])
+def test_tracked_frame_brings_its_tracker(zmq, flow, copying):
+    push, pull = flow
+    frame = zmq.Frame(b"x" * 100_000, track=True)
+    assert push.send(frame, copy=copying, track=True) is frame.tracker
+    assert pull.recv() == b"x" * 100_000
+
+
+def test_received_frame_has_a_tracker_if_asked_for(zmq, flow):
+    push, pull = flow
+    push.send(b"")
+    assert pull.recv(copy=False).tracker is None
+    push.send(b"")
+    assert isinstance(pull.recv(copy=False, track=True).tracker, zmq.MessageTracker)
+    push.send(b"")
+    assert [type(frame.tracker) for frame in pull.recv_multipart(copy=False, track=True)] == [
+        zmq.MessageTracker
+    ]
+
+
+def test_tracker_of_nothing_is_done(zmq):
+    tracker = zmq.MessageTracker()
+    assert tracker.done
+    tracker.wait()
+
+
+@pytest.mark.parametrize("timeout", [0, 0.001])
+def test_tracker_of_an_event_is_done_with_it(zmq, timeout):
+    event = threading.Event()
+    tracker = zmq.MessageTracker(zmq.MessageTracker(event), zmq.Frame(b"", track=True))
+    assert not tracker.done
+    with pytest.raises(zmq.NotDone):
+        tracker.wait(timeout)
+    event.set()
+    assert tracker.done
+    tracker.wait()
+
+
+def test_tracker_refuses_what_it_cannot_watch(zmq):
+    with pytest.raises(TypeError):
+        zmq.MessageTracker(5)
+    with pytest.raises(ValueError, match="Not a tracked message"):
+        zmq.MessageTracker(zmq.Frame(b""))
 
 
 def test_untracked_frame_cannot_be_tracked(zmq, flow):
@@ -579,6 +924,31 @@ def test_serialized_goes_through_both_functions(flow):
     push, pull = flow
     push.send_serialized((1, 2), lambda pair: [b"%d" % number for number in pair])
     assert pull.recv_serialized(lambda frames: tuple(int(frame) for frame in frames)) == (1, 2)
+
+
+def test_serializer_that_gives_no_frames_sends_nothing(flow):
+    push, pull = flow
+    for wrong in (lambda _: 5, lambda _: ["text"]):
+        with pytest.raises(TypeError):
+            push.send_serialized(None, wrong)
+    push.send_serialized(None, lambda _: [b"fence"])
+    expect(pull, b"fence")
+
+
+def test_serialized_frames_need_not_be_copied(zmq, flow):
+    push, pull = flow
+    tracker = push.send_serialized("ab", lambda text: [text.encode(), b"2"], copy=False, track=True)
+    assert isinstance(tracker, zmq.MessageTracker)
+    assert pull.recv_serialized(lambda frames: [frame.bytes for frame in frames], copy=False) == [b"ab", b"2"]
+
+
+def test_message_whose_deserializer_raises_is_consumed(flow):
+    push, pull = flow
+    push.send_multipart([b"a", b"b"])
+    push.send(b"next")
+    with pytest.raises(ZeroDivisionError):
+        pull.recv_serialized(lambda _: 1 / 0)
+    expect(pull, b"next")
 
 
 def test_flags_reach_the_send_under_a_serializer(zmq, flow):

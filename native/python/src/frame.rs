@@ -1,10 +1,12 @@
 //! The buffer half of a Frame; names, caching and trackers are Python's (`frame.py`).
 
+use std::sync::Arc;
+
 use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
@@ -14,10 +16,33 @@ pub fn set_frame_class(py: Python<'_>, class: Py<PyAny>) {
     let _ = CLASS.set(py, class);
 }
 
-/// A received frame: the class's `_received(memory, more)`.
-pub fn received(py: Python<'_>, memory: Bound<'_, PyAny>, more: bool) -> PyResult<Py<PyAny>> {
+/// What a received frame knows of the connection that it came over.
+#[pyclass(frozen, module = "shmzmq._native")]
+pub struct Origin(Arc<shmzmq_core::origin::Origin>);
+
+#[pymethods]
+impl Origin {
+    /// A property as the peer or we gave it; None if there is none of that name.
+    fn get<'py>(&self, py: Python<'py>, name: &[u8]) -> Option<Bound<'py, PyBytes>> {
+        self.0.get(name).map(|value| PyBytes::new(py, value))
+    }
+
+    #[getter]
+    fn fd(&self) -> i32 {
+        self.0.fd
+    }
+}
+
+/// A received frame: the class's `_received(memory, more, origin, track)`.
+pub fn received<'py>(
+    py: Python<'py>,
+    memory: Bound<'py, PyAny>,
+    more: bool,
+    origin: Option<Arc<shmzmq_core::origin::Origin>>,
+    track: bool,
+) -> PyResult<Bound<'py, PyAny>> {
     let class = CLASS.get(py).ok_or_else(|| PyBufferError::new_err("no Frame class was set"))?;
-    Ok(class.bind(py).call_method1("_received", (memory, more))?.unbind())
+    class.bind(py).call_method1("_received", (memory, more, origin.map(Origin), track))
 }
 
 /// The tracker of what was sent, as a new reference: the class's `_done(sent)`.
@@ -29,6 +54,15 @@ pub unsafe fn done_tracker(py: Python<'_>, sent: *mut ffi::PyObject) -> PyResult
     // SAFETY: the caller's word.
     let sent = unsafe { Bound::from_borrowed_ptr(py, sent) };
     Ok(class.bind(py).call_method1("_done", (sent,))?.into_ptr())
+}
+
+/// True for a Frame.
+///
+/// # Safety
+/// `object` is a live object and the GIL is held.
+pub unsafe fn is_frame(py: Python<'_>, object: *mut ffi::PyObject) -> bool {
+    // SAFETY: the caller's word.
+    unsafe { Bound::from_borrowed_ptr(py, object) }.is_instance_of::<Frame>()
 }
 
 /// Shows the memory of another object through the buffer protocol.

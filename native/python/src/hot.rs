@@ -4,13 +4,15 @@
 
 use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
-use pyo3::exceptions::PyIndexError;
+use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use shmzmq_core::error::Error;
-use shmzmq_core::socket::Interest;
+use shmzmq_core::origin::Origin;
+use shmzmq_core::socket::{Interest, Socket as Core};
 
 use crate::arguments::Arguments;
 use crate::errors::{bug, raise};
@@ -18,7 +20,7 @@ use crate::frame;
 use crate::many::{recv_many, send_many};
 use crate::outgoing::{Held, Many, One, refused};
 use crate::release;
-use crate::sink::{Become, PySink};
+use crate::sink::{Become, PySink, Writable};
 use crate::socket::Socket;
 use crate::waiting::{DONTWAIT, SNDMORE, until_done};
 
@@ -65,7 +67,9 @@ unsafe extern "C" fn send(
             let given = Arguments::parse(py, "send", names, args, count, keywords)?;
             given.refuse_drafts(py)?;
             let data = given.required(0, "send", "data")?;
-            let tracked = !given.truth(py, 2, true)? && given.truth(py, 3, false)?;
+            // A Frame is never copied on its way, so it is tracked whatever `copy` says (pyzmq's rule).
+            let tracked =
+                given.truth(py, 3, false)? && (!given.truth(py, 2, true)? || frame::is_frame(py, data));
             let tracker = if tracked { frame::done_tracker(py, data)? } else { none() };
             send_one(py, socket, data, given.int(py, 1)?)?;
             // By now the bytes are in a ring or a queue: the caller may change its buffer.
@@ -155,10 +159,26 @@ unsafe extern "C" fn recv(
             if given.truth(py, 1, true)? {
                 return recv_one(py, socket, flags, Become::Bytes).map(|(made, _)| made);
             }
-            let (made, more) = recv_one(py, socket, flags, Become::ByteArray)?;
-            Ok(frame::received(py, Bound::from_owned_ptr(py, made), more)?.into_ptr())
+            let (made, more, origin) = recv_memory(py, socket, flags)?;
+            Ok(frame::received(py, made, more, origin, given.truth(py, 2, false)?)?.into_ptr())
         })
     }
+}
+
+/// One frame as memory for a Frame, whether more follow, and the connection it came over.
+pub fn recv_memory<'py>(
+    py: Python<'py>,
+    socket: &Socket,
+    flags: i64,
+) -> PyResult<(Bound<'py, PyAny>, bool, Option<Arc<Origin>>)> {
+    let mut sink = PySink::new(Become::ByteArray);
+    let attempt = |core: &Core| core.try_recv_from(&mut sink);
+    let (more, origin) = until_done(py, socket.core(py)?, Interest::Receive, flags, attempt)?;
+    if sink.made.is_null() {
+        return Err(raise(py, &Error::NoRoom));
+    }
+    // SAFETY: a new reference that nobody else owns.
+    Ok((unsafe { Bound::from_owned_ptr(py, sink.made) }, more, origin))
 }
 
 /// One frame as a new reference, and whether more follow.
@@ -188,32 +208,67 @@ unsafe extern "C" fn recv_multipart(
         raw(slf, |py, socket| {
             let names = ["flags", "copy", "track"];
             let given = Arguments::parse(py, "recv_multipart", names, args, count, keywords)?;
-            let become_ = if given.truth(py, 1, true)? { Become::Bytes } else { Become::ByteArray };
-            recv_all(py, socket, given.int(py, 0)?, become_)
+            let flags = given.int(py, 0)?;
+            if given.truth(py, 1, true)? {
+                return recv_all(py, socket, flags);
+            }
+            recv_frames(py, socket, flags, given.truth(py, 2, false)?)
         })
     }
 }
 
 /// All frames of one message. The rest of a message is always there once its first frame is.
-fn recv_all(py: Python<'_>, socket: &Socket, flags: i64, become_: Become) -> PyResult<*mut ffi::PyObject> {
+fn recv_all(py: Python<'_>, socket: &Socket, flags: i64) -> PyResult<*mut ffi::PyObject> {
+    let frames = PyList::empty(py);
+    loop {
+        let (made, more) = recv_one(py, socket, flags, Become::Bytes)?;
+        // SAFETY: a new reference that nobody else owns.
+        frames.append(unsafe { Bound::from_owned_ptr(py, made) })?;
+        if !more {
+            return Ok(frames.into_ptr());
+        }
+    }
+}
+
+/// As `recv_all`, as Frames.
+fn recv_frames(py: Python<'_>, socket: &Socket, flags: i64, track: bool) -> PyResult<*mut ffi::PyObject> {
     // Collected before the first Frame is made: its Python code might let another thread receive the rest.
     let mut parts = Vec::new();
     loop {
-        let (made, more) = recv_one(py, socket, flags, become_)?;
-        // SAFETY: a new reference that nobody else owns.
-        parts.push((unsafe { Bound::from_owned_ptr(py, made) }, more));
-        if !more {
+        parts.push(recv_memory(py, socket, flags)?);
+        if parts.last().is_none_or(|(_, more, _)| !more) {
             break;
         }
     }
     let frames = PyList::empty(py);
-    for (object, more) in parts {
-        match become_ {
-            Become::Bytes => frames.append(object)?,
-            Become::ByteArray => frames.append(frame::received(py, object, more)?)?,
-        }
+    for (memory, more, origin) in parts {
+        frames.append(frame::received(py, memory, more, origin, track)?)?;
     }
     Ok(frames.into_ptr())
+}
+
+unsafe extern "C" fn recv_into(
+    slf: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    keywords: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: called by the interpreter as METH_FASTCALL|METH_KEYWORDS with a Socket.
+    unsafe {
+        raw(slf, |py, socket| {
+            if count != 1 {
+                let text = format!("recv_into() takes exactly one positional argument ({count} given)");
+                return Err(PyTypeError::new_err(text));
+            }
+            let names = ["", "nbytes", "flags"];
+            let given = Arguments::parse(py, "recv_into", names, args, count, keywords)?;
+            let mut room = Writable::new(py, *args)?;
+            room.limit(given.int(py, 1)?)?;
+            let flags = given.int(py, 2)?;
+            until_done(py, socket.core(py)?, Interest::Receive, flags, |core| core.try_recv(&mut room))?;
+            Ok(room.size.into_pyobject(py)?.into_ptr())
+        })
+    }
 }
 
 const fn method(
@@ -230,7 +285,7 @@ const fn method(
 }
 
 /// A table that the interpreter keeps pointers into.
-struct Methods([ffi::PyMethodDef; 6]);
+struct Methods([ffi::PyMethodDef; 7]);
 
 // SAFETY: constant data; the pointers are to string literals and functions.
 unsafe impl Sync for Methods {}
@@ -251,6 +306,11 @@ static METHODS: Methods = Methods([
         c"recv_multipart",
         recv_multipart,
         c"recv_multipart($self, flags=0, copy=True, track=False)\n--\n\nReceive one whole message.",
+    ),
+    method(
+        c"recv_into",
+        recv_into,
+        c"recv_into($self, buffer, /, *, nbytes=0, flags=0)\n--\n\nReceive one frame into memory you own.",
     ),
     method(
         c"send_many",

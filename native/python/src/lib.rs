@@ -55,6 +55,8 @@ mod _native {
     #[pymodule_export]
     use super::frame::Frame;
     #[pymodule_export]
+    use super::frame::Origin;
+    #[pymodule_export]
     use super::frame::set_frame_class;
     #[pymodule_export]
     use super::socket::Socket;

@@ -105,7 +105,8 @@ struct Wish {
     /// Milliseconds; None is RCVTIMEO.
     timeout: Option<i64>,
     multipart: bool,
-    become_: Become,
+    /// Frames instead of bytes.
+    frames: bool,
 }
 
 impl Wish {
@@ -118,8 +119,8 @@ impl Wish {
             Some(timeout) => Some(milliseconds(&timeout)?),
             None => None,
         };
-        let become_ = if given.truth(py, 3, true)? { Become::Bytes } else { Become::ByteArray };
-        Ok(Wish { max: max as usize, timeout, multipart: given.truth(py, 2, false)?, become_ })
+        let (multipart, frames) = (given.truth(py, 2, false)?, !given.truth(py, 3, true)?);
+        Ok(Wish { max: max as usize, timeout, multipart, frames })
     }
 }
 
@@ -150,8 +151,11 @@ pub unsafe extern "C" fn recv_many(
             let names = ["max", "timeout", "multipart", "copy"];
             let given = Arguments::parse(py, "recv_many", names, args, count, keywords)?;
             let wish = Wish::new(py, &given)?;
+            if wish.frames {
+                return Ok(recv_frames(py, socket, &wish)?.into_ptr());
+            }
             let frames = Vec::with_capacity(wish.max.min(USUAL));
-            let mut sink = Received { py, one: PySink::new(wish.become_), frames, failed: false };
+            let mut sink = Received { py, one: PySink::new(Become::Bytes), frames, failed: false };
             let messages = recv_some(py, socket, &wish, &mut sink)?;
             if sink.failed {
                 return Err(raise(py, &Error::NoRoom));
@@ -181,8 +185,9 @@ fn listed<'py>(
     wish: &Wish,
 ) -> PyResult<Bound<'py, PyList>> {
     let mut frames = frames.into_iter();
-    if frames.len() != messages || wish.multipart || wish.become_ != Become::Bytes {
-        let made: Vec<_> = (0..messages).map(|_| shaped(py, &mut frames, wish)).collect::<PyResult<_>>()?;
+    if frames.len() != messages || wish.multipart {
+        let made: Vec<_> =
+            (0..messages).map(|_| shaped(py, &mut frames, wish.multipart)).collect::<PyResult<_>>()?;
         return PyList::new(py, made);
     }
     // SAFETY: the GIL is held; PyList_New makes a list, whose items are all set below, before anybody
@@ -202,24 +207,53 @@ fn listed<'py>(
 fn shaped<'py>(
     py: Python<'py>,
     frames: &mut impl Iterator<Item = (Bound<'py, PyAny>, bool)>,
-    wish: &Wish,
+    multipart: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let finished = |(object, more)| match wish.become_ {
-        Become::Bytes => Ok(object),
-        Become::ByteArray => frame::received(py, object, more).map(|frame| frame.into_bound(py)),
-    };
     let mut parts = Vec::new();
     for (object, more) in frames {
-        parts.push(finished((object, more))?);
+        parts.push(object);
         if !more {
             break;
         }
     }
     match parts.pop() {
-        Some(only) if parts.is_empty() && !wish.multipart => Ok(only),
+        Some(only) if parts.is_empty() && !multipart => Ok(only),
         last => {
             parts.extend(last);
             Ok(PyList::new(py, parts)?.into_any())
         }
     }
+}
+
+/// The messages that are there as Frames: they are made of Python code anyway, so one by one.
+fn recv_frames<'py>(py: Python<'py>, socket: &Socket, wish: &Wish) -> PyResult<Bound<'py, PyList>> {
+    let mut found = Vec::new();
+    let mut messages = 0;
+    while messages < wish.max {
+        let mut sink = PySink::new(Become::ByteArray);
+        let mut attempt = |core: &Core| core.try_recv_from(&mut sink);
+        let core = socket.core(py)?;
+        let (more, origin) = match attempt(core) {
+            Ok(received) => received,
+            Err(Error::Again) if found.is_empty() && wish.timeout != Some(0) => {
+                wait_for(py, core, Interest::Receive, wish.timeout, &mut attempt)
+                    .map_err(|stop| stop.raise(py))?
+            }
+            Err(error) if found.is_empty() => return Err(raise(py, &error)),
+            Err(_) => break,
+        };
+        if sink.made.is_null() {
+            return Err(raise(py, &Error::NoRoom));
+        }
+        // SAFETY: a new reference that nobody else owns.
+        found.push((unsafe { Bound::from_owned_ptr(py, sink.made) }, more, origin));
+        messages += usize::from(!more);
+    }
+    let framed = found.into_iter().map(|(memory, more, origin)| {
+        frame::received(py, memory, more, origin, false).map(|frame| (frame, more))
+    });
+    let mut framed = framed.collect::<PyResult<Vec<_>>>()?.into_iter();
+    let made: Vec<_> =
+        (0..messages).map(|_| shaped(py, &mut framed, wish.multipart)).collect::<PyResult<_>>()?;
+    PyList::new(py, made)
 }

@@ -1,6 +1,8 @@
-//! Where received frames go: one new Python object each.
+//! Where received frames go: one new Python object each, or memory of the caller.
 
+use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::ffi;
+use pyo3::prelude::*;
 use shmzmq_core::message::{Payload, Sink};
 
 use crate::bytes;
@@ -73,5 +75,85 @@ impl Sink for PySink {
                 }
             }
         }
+    }
+}
+
+/// The caller's memory: a frame is written straight into it, and what does not fit is cut off.
+pub struct Writable {
+    view: Box<ffi::Py_buffer>,
+    room: usize,
+    /// Takes a frame that is larger than the room.
+    spill: Vec<u8>,
+    /// Bytes of the frame, all of them.
+    pub size: usize,
+}
+
+impl Writable {
+    /// # Safety
+    /// `object` is a live object and the GIL is held, here and when the result is dropped.
+    pub unsafe fn new(py: Python<'_>, object: *mut ffi::PyObject) -> PyResult<Writable> {
+        let mut view = Box::new(ffi::Py_buffer::new());
+        // SAFETY: the caller's word; fills the view or raises. It refuses what is read-only or strided.
+        if unsafe { ffi::PyObject_GetBuffer(object, &mut *view, ffi::PyBUF_WRITABLE) } != 0 {
+            return Err(PyErr::take(py).unwrap_or_else(|| PyBufferError::new_err("not a writable buffer")));
+        }
+        let room = view.len as usize;
+        Ok(Writable { view, room, spill: Vec::new(), size: 0 })
+    }
+
+    /// Writes at most that many bytes; 0 keeps the whole buffer.
+    pub fn limit(&mut self, bytes: i64) -> PyResult<()> {
+        match usize::try_from(bytes) {
+            Ok(0) => Ok(()),
+            Ok(bytes) if bytes <= self.room => {
+                self.room = bytes;
+                Ok(())
+            }
+            _ => Err(PyValueError::new_err(format!(
+                "nbytes={bytes} is not in 0 to {}, the bytes of the buffer",
+                self.room
+            ))),
+        }
+    }
+
+    fn memory(&mut self) -> *mut u8 {
+        // An empty buffer may be nowhere.
+        if self.room == 0 { std::ptr::dangling_mut() } else { self.view.buf.cast() }
+    }
+
+    /// What the spill holds goes to the caller as far as it fits.
+    fn settle(&mut self) {
+        if !self.spill.is_empty() {
+            // SAFETY: the room is inside the view, and the spill is larger than it.
+            unsafe { std::ptr::copy_nonoverlapping(self.spill.as_ptr(), self.memory(), self.room) };
+        }
+    }
+}
+
+impl Sink for Writable {
+    fn room(&mut self, len: usize, _more: bool) -> Option<*mut u8> {
+        self.size = len;
+        if len <= self.room {
+            return Some(self.memory());
+        }
+        self.spill = vec![0; len];
+        Some(self.spill.as_mut_ptr())
+    }
+
+    fn owned(&mut self, payload: Payload, _more: bool) {
+        let bytes = payload.bytes();
+        self.size = bytes.len();
+        // SAFETY: the room is inside the view, which is writable while it is held.
+        unsafe {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.memory(), bytes.len().min(self.room));
+        }
+    }
+}
+
+impl Drop for Writable {
+    fn drop(&mut self) {
+        self.settle();
+        // SAFETY: filled by PyObject_GetBuffer above, released once, under the GIL.
+        unsafe { ffi::PyBuffer_Release(&mut *self.view) };
     }
 }
