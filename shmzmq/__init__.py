@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn, TypeAlias
+
 from . import constants, error
 from ._backend import BUILD_PROFILE, LAYOUT_VERSION, __version__
 from .constants import *  # noqa: F403
@@ -18,14 +20,19 @@ from .errors import (
     ZMQBindError,
     ZMQError,
     ZMQVersionError,
+    error_for,
     strerror,
+    zmq_errno,
 )
+from .frame import _DONE as _FINISHED_TRACKER
 from .frame import COPY_THRESHOLD, Frame, Message, MessageTracker
 from .socket import Socket
 
-SyncContext = Context
-SyncSocket = Socket
-DRAFT_API = False
+SyncSocket: TypeAlias = Socket[bytes]
+SyncContext: TypeAlias = Context[SyncSocket]
+DRAFT_API: bool = False
+PYZMQ_DRAFT_API: bool = False
+__revision__ = ""
 
 
 def zmq_version_info() -> tuple[int, int, int]:
@@ -50,7 +57,43 @@ def pyzmq_version() -> str:
 
 def has(capability: str) -> bool:
     """True for what libzmq would be asked for and what exists here: "ipc"."""
+    if not isinstance(capability, str):
+        raise TypeError(f"capability is a str, got {capability!r}")
     return capability == "ipc"
+
+
+def curve_keypair() -> tuple[bytes, bytes]:
+    """Refuse, as pyzmq does over a libzmq without CURVE.
+
+    Raises   ZMQError ENOTSUP  always; `has("curve")` tells beforehand.
+    """
+    _no_curve()
+
+
+def curve_public(secret_key: str | bytes) -> bytes:
+    """Refuse, as pyzmq does over a libzmq without CURVE.
+
+    Shape    secret_key: 40 characters of Z85.
+    Raises   ValueError        another length; ZMQError ENOTSUP  otherwise.
+    """
+    key = secret_key.encode() if isinstance(secret_key, str) else secret_key
+    if len(key) != 40:
+        raise ValueError("secret key must be a 40 byte z85 encoded string")
+    _no_curve()
+
+
+def _no_curve() -> NoReturn:
+    raise error_for(constants.ENOTSUP, "CURVE does not exist here yet")
+
+
+def get_includes() -> list[str]:
+    """Folders of C headers to compile against: none, there is no C API."""
+    return []
+
+
+def get_library_dirs() -> list[str]:
+    """Folders of a libzmq to link against: none, there is none inside."""
+    return []
 
 
 __all__ = [
@@ -59,6 +102,7 @@ __all__ = [
     "DRAFT_API",
     "IPC_PATH_MAX_LEN",
     "LAYOUT_VERSION",
+    "PYZMQ_DRAFT_API",
     "Again",
     "Context",
     "ContextTerminated",
@@ -76,12 +120,19 @@ __all__ = [
     "ZMQBindError",
     "ZMQError",
     "ZMQVersionError",
+    "_FINISHED_TRACKER",
+    "__revision__",
     "__version__",
+    "curve_keypair",
+    "curve_public",
     "error",
+    "get_includes",
+    "get_library_dirs",
     "has",
     "pyzmq_version",
     "pyzmq_version_info",
     "strerror",
+    "zmq_errno",
     "zmq_version",
     "zmq_version_info",
 ]

@@ -4,9 +4,12 @@ Names that begin with an underscore are for this package; their documentation is
 are milliseconds, masks are PollEvent masks, `number` is an option's number.
 """
 
-from typing import Any, final
+from collections.abc import Sequence
+from typing import Any, Literal, Self, final, overload
 
-from typing_extensions import disjoint_base
+from typing_extensions import Buffer, disjoint_base
+
+from . import frame
 
 __all__ = [
     "BUILD_PROFILE",
@@ -35,7 +38,7 @@ def set_frame_class(class_: type, /) -> None: ...
 
 @disjoint_base
 class Context:
-    def __new__(cls, *_args: Any, **_kwargs: Any) -> Context: ...
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
     def _open(self, io_threads: int) -> None: ...
     def _share(self, other: Context) -> None: ...
     def _identity(self) -> int: ...
@@ -49,16 +52,38 @@ class Context:
 
 @disjoint_base
 class Socket:
-    def __new__(cls, *_args: Any, **_kwargs: Any) -> Socket: ...
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
+    @overload
     def send(
         self,
-        data: Any,
+        data: Buffer,
+        flags: int = 0,
+        copy: Literal[True] = True,
+        track: bool = False,
+        routing_id: int | None = None,
+        group: str | None = None,
+    ) -> None: ...
+    @overload
+    def send(
+        self,
+        data: Buffer,
+        flags: int = 0,
+        *,
+        copy: Literal[False],
+        track: Literal[True],
+        routing_id: int | None = None,
+        group: str | None = None,
+    ) -> frame.MessageTracker: ...
+    @overload
+    def send(
+        self,
+        data: Buffer,
         flags: int = 0,
         copy: bool = True,
         track: bool = False,
         routing_id: int | None = None,
         group: str | None = None,
-    ) -> Any:
+    ) -> frame.MessageTracker | None:
         """Send one frame.
 
         Shape    data: bytes-like and contiguous, or a Frame; flags: DONTWAIT, SNDMORE.
@@ -73,18 +98,47 @@ class Socket:
         Source   zmq_send(3).
         """
 
+    @overload
     def send_multipart(
         self,
-        msg_parts: Any,
+        msg_parts: Sequence[Buffer],
+        flags: int = 0,
+        copy: Literal[True] = True,
+        track: bool = False,
+        routing_id: int | None = None,
+        group: str | None = None,
+    ) -> None: ...
+    @overload
+    def send_multipart(
+        self,
+        msg_parts: Sequence[Buffer],
+        flags: int = 0,
+        *,
+        copy: Literal[False],
+        track: Literal[True],
+        routing_id: int | None = None,
+        group: str | None = None,
+    ) -> frame.MessageTracker: ...
+    @overload
+    def send_multipart(
+        self,
+        msg_parts: Sequence[Buffer],
         flags: int = 0,
         copy: bool = True,
         track: bool = False,
         routing_id: int | None = None,
         group: str | None = None,
-    ) -> Any:
+    ) -> frame.MessageTracker | None:
         """Send one message of several frames: all of them or none. Types are checked before the first."""
 
-    def recv(self, flags: int = 0, copy: bool = True, track: bool = False) -> Any:
+    @overload
+    def recv(self, flags: int = 0, copy: Literal[True] = True, track: bool = False) -> bytes: ...
+    @overload
+    def recv(self, flags: int = 0, *, copy: Literal[False], track: bool = False) -> frame.Frame: ...
+    @overload
+    def recv(self, flags: int, copy: Literal[False], track: bool = False) -> frame.Frame: ...
+    @overload
+    def recv(self, flags: int = 0, copy: bool = True, track: bool = False) -> bytes | frame.Frame:
         """Receive one frame.
 
         Returns  bytes; with copy=False a Frame with writable memory of its own.
@@ -93,7 +147,20 @@ class Socket:
         Source   zmq_recv(3).
         """
 
-    def recv_multipart(self, flags: int = 0, copy: bool = True, track: bool = False) -> list[Any]:
+    @overload
+    def recv_multipart(
+        self, flags: int = 0, copy: Literal[True] = True, track: bool = False
+    ) -> list[bytes]: ...
+    @overload
+    def recv_multipart(
+        self, flags: int = 0, *, copy: Literal[False], track: bool = False
+    ) -> list[frame.Frame]: ...
+    @overload
+    def recv_multipart(self, flags: int, copy: Literal[False], track: bool = False) -> list[frame.Frame]: ...
+    @overload
+    def recv_multipart(
+        self, flags: int = 0, copy: bool = True, track: bool = False
+    ) -> list[bytes] | list[frame.Frame]:
         """Receive one message: the list of its frames."""
 
     def recv_into(self, buffer: Any, /, *, nbytes: int = 0, flags: int = 0) -> int:
@@ -183,7 +250,7 @@ class Origin:
 
 @disjoint_base
 class Frame:
-    def __new__(cls, *_args: Any, **_kwargs: Any) -> Frame: ...
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
     @property
     def _memory(self) -> Any: ...

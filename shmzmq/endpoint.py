@@ -26,7 +26,7 @@ __all__ = ["IPC_PATH_MAX_LEN", "KNOWN_SCHEMES", "SERVED_SCHEMES", "Endpoint", "K
 Kind = Literal["path", "abstract", "wildcard", "name"]
 
 # sizeof(sockaddr_un.sun_path) less the terminating zero: 108 bytes on Linux (unix(7)), 104 on BSD and macOS.
-IPC_PATH_MAX_LEN: Final = 107 if sys.platform.startswith("linux") else 103
+IPC_PATH_MAX_LEN: Final[int] = 107 if sys.platform.startswith("linux") else 103
 
 SERVED_SCHEMES: Final = frozenset({"ipc", "inproc"})
 # libzmq 4.3.5 knows these too; they get a text that says what is served instead of one that says "unknown".

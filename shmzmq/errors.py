@@ -10,6 +10,7 @@ The text of every error made here is the system's text and then the operand: "In
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping
 from errno import EAGAIN, EHOSTUNREACH, EINTR, ENOTSOCK
 from types import MappingProxyType
@@ -32,6 +33,7 @@ __all__ = [
     "error_for",
     "raise_for",
     "strerror",
+    "zmq_errno",
 ]
 
 # The libzmq we answer for: what `zmq_version()` says, and what ZMQVersionError compares with.
@@ -57,6 +59,17 @@ def strerror(errno: int) -> str:
     return _TEXTS.get(errno) or os.strerror(errno)
 
 
+_last = threading.local()
+
+
+def zmq_errno() -> int:
+    """Return the errno of the last call that failed in this thread; 0 if none did.
+
+    Source   zmq_errno(3).
+    """
+    return int(getattr(_last, "errno", 0))
+
+
 class ZMQBaseError(Exception):
     """The base of all ZeroMQ exceptions. Catch a class below it: this one does not say what to do next."""
 
@@ -68,8 +81,8 @@ class ZMQError(ZMQBaseError):
              ENOENT need another endpoint; ENOTSOCK means the socket is closed; EFSM means send and recv are
              out of turn. The socket is as it was before the call.
 
-    With errno None (or left out) `errno` is 0; with something that is not an integer, that is the text and
-    `errno` is None. `msg` replaces the system's text.
+    With errno None (or left out) `errno` is the last one of this thread, as `zmq_errno` says; with something
+    that is not an integer, that is the text and `errno` is None. `msg` replaces the system's text.
     """
 
     errno: int | None = None
@@ -78,7 +91,7 @@ class ZMQError(ZMQBaseError):
     def __init__(self, errno: Any = None, msg: str | None = None) -> None:
         """Make the error for `errno`, or for a bare text."""
         if errno is None:
-            errno = 0
+            errno = zmq_errno()
         if isinstance(errno, int):
             self.errno = errno
             self.strerror = strerror(errno) if msg is None else msg
@@ -220,6 +233,7 @@ def error_for(code: int, detail: str = "") -> ZMQError:
 
     Returns  Again, ContextTerminated or InterruptedSystemCall for their errnos, else a plain ZMQError.
     """
+    _last.errno = code
     kind = CLASS_OF_ERRNO.get(code)
     error = ZMQError(code) if kind is None else kind()
     if detail:

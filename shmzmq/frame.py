@@ -126,7 +126,7 @@ class Frame(NativeFrame):
 
     @classmethod
     def _received(cls, memory: bytearray, more: bool, origin: NativeOrigin | None, track: bool) -> Self:
-        frame: Self = cls.__new__(cls)  # type: ignore[assignment]
+        frame: Self = cls.__new__(cls)
         frame._memory = memory
         frame.more, frame._origin = more, origin
         frame.tracker = _DONE if track else None

@@ -17,6 +17,7 @@ types (TypeError) and C's integer ranges (OverflowError) before that. The order 
 from __future__ import annotations
 
 import builtins
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from errno import EFAULT, EINVAL
@@ -528,7 +529,7 @@ _CONTEXT_BY_NUMBER: Final = MappingProxyType({row.number: row for row in CONTEXT
 
 
 def _find(
-    key: object, owner: str, numbers: Mapping[int, OptionRow], names: Mapping[str, OptionRow]
+    key: object, value: object, owner: str, numbers: Mapping[int, OptionRow], names: Mapping[str, OptionRow]
 ) -> OptionRow:
     """Return the row under `key`, or fail the way pyzmq fails for `owner`."""
     if isinstance(key, str):
@@ -540,21 +541,23 @@ def _find(
         raise TypeError(f"an option is an integer, got {key!r}")
     row = numbers.get(key)
     if row is None:
+        _check_int(f"option {int(key)}", _OptType.int, value)  # what is unknown takes an int
         raise error_for(EINVAL, f"{owner} has no option number {int(key)}")
     return row
 
 
-def row_for(name_or_number: str | int) -> OptionRow:
+def row_for(name_or_number: str | int, value: object = 0) -> OptionRow:
     """Return the row of a socket option, by number or by name in any case.
 
+    Shape    value: what the option is to be set to; for an unknown number it is checked first.
     Raises   ZMQError EINVAL for an unknown number, AttributeError for an unknown name, TypeError for neither.
     """
-    return _find(name_or_number, "Socket", _BY_NUMBER, ATTRIBUTES)
+    return _find(name_or_number, value, "Socket", _BY_NUMBER, ATTRIBUTES)
 
 
-def context_row_for(name_or_number: str | int) -> OptionRow:
+def context_row_for(name_or_number: str | int, value: object = 0) -> OptionRow:
     """Return the row of a context option, by number or by name; raises like `row_for`."""
-    return _find(name_or_number, "Context", _CONTEXT_BY_NUMBER, CONTEXT_ATTRIBUTES)
+    return _find(name_or_number, value, "Context", _CONTEXT_BY_NUMBER, CONTEXT_ATTRIBUTES)
 
 
 def default_for(row: OptionRow, socket_type: int) -> int | bytes | None:
@@ -588,6 +591,16 @@ def _normal(row: OptionRow, value: int | bytes) -> int | bytes:
     return value if row.step == 1 else abs(value) // row.step * row.step * (1 if value >= 0 else -1)
 
 
+def _check_int(name: str, kind: _OptType, value: object) -> int:
+    """Return an int that C's type can hold; raises TypeError or OverflowError for anything else."""
+    if not isinstance(value, int):
+        raise TypeError(f"{name}: expected int, got: {_show(value)}")
+    low, high = _C_LIMITS[kind]
+    if not low <= value <= high:
+        raise OverflowError(f"{name}={value} does not fit C's {kind.name}")
+    return int(value)
+
+
 def validate(row: OptionRow, value: object, socket_type: int | None = None) -> int | bytes:
     """Return `value` as native code takes it (int or bytes), or refuse it; nothing is changed either way.
 
@@ -608,12 +621,7 @@ def validate(row: OptionRow, value: object, socket_type: int | None = None) -> i
             raise TypeError(f"{row.name}: expected bytes, got: {_show(value)}")
         checked = value
     else:
-        if not isinstance(value, int):
-            raise TypeError(f"{row.name}: expected int, got: {_show(value)}")
-        low, high = _C_LIMITS[row.type]
-        if not low <= value <= high:
-            raise OverflowError(f"{row.name}={value} does not fit C's {row.type.name}")
-        checked = int(value)
+        checked = _check_int(row.name, row.type, value)
     operand = f"{row.name}={_show(value)}"
     if not row.writable:
         raise error_for(EINVAL, f"{operand}: {row.reason or 'the option is read-only'}")
@@ -713,12 +721,27 @@ class SocketDefault(OptionDescriptor):
             raise AttributeError(self.row.name) from None
 
 
-def declared(owner: type, name: str) -> bool:
-    """Return whether an instance of `owner` may have the attribute `name`: private, or named by a class.
+def _annotated(cls: type, name: str) -> bool:
+    """Return whether the body of `cls` has the annotation `name`."""
+    if sys.version_info >= (3, 14):  # annotations are made when asked for, and may name what is not there
+        import annotationlib
+
+        return name in annotationlib.get_annotations(cls, format=annotationlib.Format.FORWARDREF)
+    return name in vars(cls).get("__annotations__", ())
+
+
+def declared(obj: object, name: str) -> bool:
+    """Return whether `obj` may have the attribute `name`: private, there already, or named by a class.
 
     pyzmq refuses any other name, so that a mistyped option is not silently an attribute (its rule, kept).
     """
-    return name.startswith("_") or any(name in vars(base) for base in owner.__mro__)
+    bases = type(obj).__mro__
+    return (
+        name.startswith("_")
+        or any(name in vars(base) for base in bases)
+        or name in vars(obj)
+        or any(_annotated(base, name) for base in bases)
+    )
 
 
 def _is_taken(cls: type, name: str) -> bool:

@@ -76,6 +76,12 @@ def names(mro):
     return [cls.__name__ for cls in mro]
 
 
+@pytest.fixture(autouse=True)
+def no_call_has_failed():
+    """An error without an errno takes that of the last call that failed in this thread."""
+    vars(ours._last).clear()
+
+
 @pytest.mark.parametrize("name", CLASS_NAMES)
 def test_exception_has_the_bases_of_pyzmq(name):
     assert names(getattr(ours, name).__mro__) == names(getattr(theirs, name).__mro__)
@@ -236,3 +242,21 @@ def test_error_module_gives_the_same_classes():
 def test_docstring_tells_the_catcher_what_to_do_next(name):
     doc = exception_classes(ours)[name].__doc__
     assert "Next " in doc or "Catch a class below" in doc
+
+
+# --- the last errno ----------------------------------------------------------------------------------------
+
+
+def test_last_errno_is_zero_before_any_call_has_failed():
+    assert ours.zmq_errno() == 0
+
+
+def test_last_errno_is_that_of_the_last_failure():
+    with pytest.raises(ours.ZMQError):
+        ours.raise_for(errno.EINVAL)
+    assert (ours.zmq_errno(), ours.ZMQError().errno) == (errno.EINVAL, errno.EINVAL)
+
+
+def test_error_made_by_a_program_is_no_failure():
+    ours.ZMQError(errno.EINVAL)
+    assert ours.zmq_errno() == 0
