@@ -1,5 +1,5 @@
 # The verbs. CI calls these and nothing else; so can you.
-.PHONY: help develop test test-native loom lint format stubs wheel bench stress docs
+.PHONY: help develop test test-native loom lint format stubs wheel bench stress docs surface
 
 WHEEL_DIR ?= dist
 
@@ -33,6 +33,12 @@ format:  ## write what lint would want
 	ruff format .
 	ruff check --fix .
 	cargo fmt --all
+
+docs:  ## write the pages of docs/reference and the types of options from the sources
+	python -m tools.reference
+
+surface:  ## read the names of the installed pyzmq into tools/pyzmq-surface.json
+	python -m tools.surface
 
 wheel:  ## build a wheel into WHEEL_DIR
 	maturin build --release --out $(WHEEL_DIR)

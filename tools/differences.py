@@ -1,0 +1,96 @@
+"""Why a name of pyzmq differs here or is absent: the one table of reasons.
+
+A pattern is a name as `tools.surface` gives it, or a prefix that ends in `*`. A row for a name that is there
+says how it differs; a name that is absent needs a row in ABSENT. tests/compat/test_surface.py fails on a name
+without a reason and on a reason without a name.
+"""
+
+from __future__ import annotations
+
+_POLLING = "not built yet; `Socket.poll` for one socket, `selectors` on `fileno()` with EVENTS for several"
+_PROXY = "not built yet; a loop over both sockets"
+_MONITOR = "not built yet; `Socket.peers()` and `Socket.stats()`"
+_MODULES = "comes with the modules around the core"
+_SECURITY = "comes with the security mechanisms"
+_SPLIT = "pyzmq's division into files; comes with the modules around the core"
+_DRAFT = "a property of draft socket types; pyzmq's wheels raise RuntimeError, here AttributeError"
+
+ABSENT: dict[str, str] = {
+    "Poller*": _POLLING,
+    "select": _POLLING,
+    "zmq_poll": _POLLING,
+    "Socket._poller_class": _POLLING,
+    "proxy": _PROXY,
+    "proxy_steerable": _PROXY,
+    "device": _PROXY,
+    "Stopwatch*": "not built yet; deprecated in pyzmq: `time.perf_counter`",
+    "Socket.monitor": _MONITOR,
+    "Socket.get_monitor_socket": _MONITOR,
+    "Socket.disable_monitor": _MONITOR,
+    "Socket.__getattr__": "options are read in lower or upper case, not in a mixture; a hook slows `send`",
+    "Frame.group": _DRAFT,
+    "Frame.routing_id": _DRAFT,
+    "Frame.__getattr__": "options of a frame as attributes; `Frame.get`",
+    "Context.shadow_pyczmq": "shadows a context of pyczmq, a binding to libzmq that nobody maintains",
+    "_future": _MODULES,
+    "asyncio": _MODULES,
+    "auth*": _SECURITY,
+    "curve_keygen": _SECURITY,
+    "backend*": _SPLIT,
+    "sugar*": _SPLIT,
+    "decorators": _MODULES,
+    "devices*": _MODULES,
+    "eventloop*": _MODULES,
+    "green*": _MODULES,
+    "log*": _MODULES,
+    "ssh*": "comes with tcp, which its tunnels carry",
+    "utils": _MODULES,
+    "utils.garbage": "pyzmq's collector of sent buffers; nothing here keeps a buffer after `send`",
+    "utils.interop": _MODULES,
+    "utils.jsonapi": _MODULES,
+    "utils.monitor": _MONITOR,
+    "utils.strtypes": _MODULES,
+    "utils.win32": "Windows only",
+    "utils.z85": _SECURITY,
+}
+
+DIFFERS: dict[str, str] = {
+    "__version__": "the version of shmzmq; `pyzmq_version()` is that of pyzmq",
+    "Socket.bind": "takes a keyword more, `takeover`; a live ipc path is not taken over silently: EADDRINUSE",
+    "Socket.bind_to_random_port": "works over ipc and inproc too; pyzmq raises ValueError and stays bound",
+    "Socket.send": "`routing_id` and `group` given: ZMQError EINVAL, in pyzmq's wheels RuntimeError",
+    "Socket.send_multipart": "draft arguments by name instead of `**kwargs`; any iterable of frames will do",
+    "Socket.send_json": "`copy` and `track` are `send`'s; in pyzmq they go to `json.dumps` and are TypeError",
+    "Socket.set": "`HWM` by number sets both marks; EINVAL in pyzmq",
+    "Socket.get": "`HWM` by number reads SNDHWM; EINVAL in pyzmq",
+    "Socket.setsockopt": "as `set`",
+    "Socket.getsockopt": "as `get`",
+    "Socket.__setattr__": "private names may be set on any socket; in pyzmq a class has to declare them",
+    "Socket.__repr__": "names `shmzmq.Socket`",
+    "Socket._repr_cls": "names `shmzmq.Socket`",
+    "Socket.join": "RuntimeError as in pyzmq's wheels: DISH is a draft type; the text differs",
+    "Socket.leave": "RuntimeError as in pyzmq's wheels: DISH is a draft type; the text differs",
+    "Context.socket": "draft types are EINVAL; pyzmq's wheels make such sockets and cannot use most of them",
+    "Context.term": "takes `timeout` in seconds and then names what it waits for; a program waits at its end",
+    "Context.instance": "a subclass gets an instance of its own class, never its parent's",
+    "Context.__del__": "never waits for sockets that are garbage themselves, for which pyzmq waits for ever",
+    "Context.__repr__": "names `shmzmq.Context`",
+    "Context._repr_cls": "names `shmzmq.Context`",
+    "Frame.get": "properties of the connection (`Socket-Type`, `Peer-Address`) are not known: EINVAL",
+    "Frame.__getitem__": "as `get`",
+    "Frame.__repr__": "names `shmzmq.Frame`",
+    "MessageTracker.done": "true at once: by then the bytes are in the ring or were copied",
+    "error.InterruptedSystemCall": "asks for a report to shmzmq",
+    "curve_keypair": "ENOTSUP until CURVE is built, as pyzmq over a libzmq without it",
+    "curve_public": "ENOTSUP until CURVE is built, as pyzmq over a libzmq without it",
+    "get_includes": "empty: there is no C API",
+    "get_library_dirs": "empty: there is no libzmq inside",
+    "has": 'true for "ipc" alone so far',
+    "zmq_errno": "the errno of this thread's last failed call; in pyzmq whatever C's errno is by then",
+}
+
+
+def reason(table: dict[str, str], name: str) -> str:
+    """The reason for a name: its own row, or that of the longest prefix; empty without one."""
+    prefixes = [key for key in table if key.endswith("*") and name.startswith(key[:-1])]
+    return table.get(name) or (table[max(prefixes, key=len)] if prefixes else "")
