@@ -13,6 +13,7 @@ import contextlib
 import errno as system_errno
 import gc
 import importlib
+import itertools
 import multiprocessing
 import os
 import signal
@@ -210,6 +211,76 @@ def marry(one: Any, *others: Any) -> Any:
         raise AssertionError(f"marry: {strangers!r} heard nothing from {one!r}, which others did")
     ids = [_courtship(zmq, each, [one], cap_ms)[1] for each in others]
     return ids[0] if len(ids) == 1 else ids
+
+
+# --- tuning in ---------------------------------------------------------------------------------------------
+
+
+def subscribe(subscriber: Any, topic: bytes) -> None:
+    """Subscribe a SUB, by its option, or an XSUB, by a message."""
+    zmq = _module_of(subscriber)
+    if subscriber.get(zmq.TYPE) == zmq.XSUB:
+        subscriber.send(b"\x01" + topic)
+    else:
+        subscriber.subscribe(topic)
+
+
+def unsubscribe(subscriber: Any, topic: bytes) -> None:
+    """Undo one `subscribe`."""
+    zmq = _module_of(subscriber)
+    if subscriber.get(zmq.TYPE) == zmq.XSUB:
+        subscriber.send(b"\x00" + topic)
+    else:
+        subscriber.unsubscribe(topic)
+
+
+_tunings = itertools.count()
+
+
+def tune_in(publisher: Any, *subscribers: Any) -> None:
+    """Return when all that the subscribers have subscribed to so far is known to the publisher.
+
+    Subscriptions of one subscriber arrive in their order. So one more is made, to a topic never used before,
+    and numbered probes are published to it until every subscriber has seen the last one. Nothing is left in
+    any queue, except that an XPUB holds what it heard of the subscriptions. The publisher must not serve
+    others who would hear the probes.
+    """
+    topic = PROBE + b"%d:" % next(_tunings)
+    for each in subscribers:
+        subscribe(each, topic)
+    numbers = itertools.count()
+
+    def all_hear_the_same_probe() -> bool:
+        probe = topic + b"%d" % next(numbers)
+        publisher.send(probe)
+        last = {}
+        for each in subscribers:
+            while last.get(each) != probe and each.poll(20):
+                last[each] = each.recv()
+                assert last[each].startswith(PROBE), (
+                    f"tune_in must come first; {each!r} held {last[each]!r:.200}"
+                )
+        return all(last.get(each) == probe for each in subscribers)
+
+    wait_until(all_hear_the_same_probe, f"{subscribers!r} to hear {publisher!r}")
+    for each in subscribers:
+        unsubscribe(each, topic)
+
+
+def wait_readable(zmq: ModuleType, socket: Any, *idle: Any) -> None:
+    """Return when the socket is readable, though the application makes no call on those that are `idle`.
+
+    libzmq does what a new or lost peer asks for inside the next call of the socket concerned, so they are
+    polled on the oracle; here they are really idle.
+    """
+
+    def readable() -> int:
+        if zmq.__name__ == "zmq":
+            for each in idle:
+                each.poll(0)
+        return socket.poll(5)
+
+    wait_until(readable, f"{socket!r} to be readable")
 
 
 # --- tasks: calls in other threads -------------------------------------------------------------------------
