@@ -155,6 +155,73 @@ def test_dealer_does_not_send_through_a_second_connect_to_the_same_endpoint(zmq,
             expect(peer, b"work")
 
 
+def test_dealer_queues_each_direction_of_each_peer_on_its_own(zmq, sockets, endpoints):
+    """RFC 28 DEALER: SHALL maintain a double queue for each connected peer, allowing outgoing and [...]"""
+    dealer, peers = sockets(zmq.DEALER), [sockets(zmq.DEALER) for _ in range(2)]
+    for peer, endpoint in zip(peers, endpoints(2), strict=True):
+        peer.bind(endpoint)
+        dealer.connect(endpoint)
+    marry(dealer, *peers)
+    for number in range(100):
+        dealer.send(b"down")
+        for name, peer in enumerate(peers):
+            peer.send(b"up %d %d" % (name, number))
+    received = [dealer.recv() for _ in range(200)]
+    for name, peer in enumerate(peers):
+        assert [peer.recv() for _ in range(50)] == [b"down"] * 50
+        mine = [message for message in received if message.startswith(b"up %d " % name)]
+        assert mine == [b"up %d %d" % (name, number) for number in range(100)]
+
+
+def test_bound_dealer_becomes_writable_when_its_peer_comes(zmq, sockets, endpoint):
+    """RFC 28 DEALER: SHALL create a double queue when a peer connects to it. [...]"""
+    bound, connected = sockets(zmq.DEALER), sockets(zmq.DEALER)
+    bound.bind(endpoint)
+    with expect_error(zmq, "EAGAIN"):
+        bound.send(b"to nobody", zmq.DONTWAIT)
+    connected.connect(endpoint)
+    assert bound.poll(5000, zmq.POLLOUT) == zmq.POLLOUT
+    bound.send(b"at last")
+    expect(connected, b"at last")
+
+
+def test_dealer_forgets_a_peer_that_left(zmq, sockets, endpoint):
+    """RFC 28 DEALER: [...] If this peer disconnects, [it] SHALL destroy its double queue [...]"""
+    dealer, stays, leaves = (sockets(zmq.DEALER) for _ in range(3))
+    dealer.bind(endpoint)
+    stays.connect(endpoint)
+    leaves.connect(endpoint)
+    marry(dealer, stays, leaves)
+    leaves.close(linger=0)
+
+    def nothing_is_lost_any_more():
+        for _ in range(2):
+            dealer.send(b"work")
+        return wait_until(lambda: len(drain(stays, zmq.DONTWAIT)), "the peer that stays to get its turn") == 2
+
+    wait_until(nothing_is_lost_any_more, "the DEALER to send both of two messages to its only peer")
+
+
+def test_dealer_queue_holds_what_sndhwm_says(zmq, sockets, endpoint):
+    """RFC 28 DEALER: SHOULD constrain incoming and outgoing queue sizes to a runtime-configurable limit."""
+    dealer = sockets(zmq.DEALER, sndhwm=7)
+    dealer.connect(endpoint)
+    assert fill(zmq, dealer) == 7
+
+
+def test_dealer_loses_nothing_that_it_accepted(zmq, sockets, endpoint):
+    """RFC 28 DEALER: SHALL NOT discard messages that it cannot queue.
+
+    RFC 28 DEALER: SHALL deliver these to its calling application.
+    """
+    dealer, peer = sockets(zmq.DEALER, sndhwm=5), sockets(zmq.DEALER, rcvhwm=5)
+    peer.bind(endpoint)
+    dealer.connect(endpoint)
+    accepted = fill(zmq, dealer)
+    dealer.close(linger=-1)
+    assert [peer.recv() for _ in range(accepted)] == [b"%d" % number for number in range(accepted)]
+
+
 # --- ROUTER: what it cannot do -----------------------------------------------------------------------------
 
 
@@ -313,7 +380,7 @@ def test_routers_talk_by_name(zmq, sockets, endpoint):
 
 
 def test_router_forgets_the_name_of_a_peer_that_left(zmq, sockets, endpoint):
-    """RFC 28 ROUTER: [...] If this peer disconnects, the ROUTER socket SHALL destroy its double [...]"""
+    """RFC 28 ROUTER: [...] If this peer disconnects, [it] SHALL destroy its double queue [...]"""
     router, dealer = sockets(zmq.ROUTER, router_mandatory=1), sockets(zmq.DEALER, identity=b"leaver")
     router.bind(endpoint)
     dealer.connect(endpoint)
@@ -444,7 +511,10 @@ def full_pipe(zmq, sockets, inproc):
 
 
 def test_router_drops_messages_for_a_full_peer(zmq, full_pipe):
-    """RFC 28 ROUTER: SHALL route the message to the outgoing queue if that queue exists, and has space."""
+    """RFC 28 ROUTER: SHALL route the message to the outgoing queue if that queue exists, and has space.
+
+    RFC 28 ROUTER: SHOULD constrain incoming and outgoing queue sizes to a runtime-configurable limit.
+    """
     router, dealer = full_pipe()
     router.send_multipart([b"reader", b"dropped"])
     assert [dealer.recv() for _ in range(4)] == [b"0", b"1", b"2", b"3"]
@@ -502,6 +572,66 @@ def test_slow_peer_does_not_hold_up_the_others(zmq, sockets, inproc):
         router.send_multipart([b"slow", b"%d" % number])
         router.send_multipart([b"quick", b"%d" % number])
         expect(quick, b"%d" % number)
+
+
+def test_router_queues_each_direction_of_each_peer_on_its_own(zmq, sockets, endpoint):
+    """RFC 28 ROUTER: SHALL maintain a double queue for each connected peer, allowing outgoing and [...]"""
+    router = sockets(zmq.ROUTER)
+    router.bind(endpoint)
+    dealers = [sockets(zmq.DEALER) for _ in range(2)]
+    for dealer in dealers:
+        dealer.connect(endpoint)
+    peers = marry(router, *dealers)
+    for number in range(100):
+        for peer, dealer in zip(peers, dealers, strict=True):
+            router.send_multipart([peer, b"down %d" % number])
+            dealer.send(b"up %d" % number)
+    received = [router.recv_multipart() for _ in range(200)]
+    for peer, dealer in zip(peers, dealers, strict=True):
+        assert [dealer.recv() for _ in range(100)] == [b"down %d" % number for number in range(100)]
+        assert [body for name, body in received if name == peer] == [b"up %d" % n for n in range(100)]
+
+
+def test_router_that_connects_queues_for_a_peer_that_it_has_named(zmq, sockets, endpoint):
+    """RFC 28 ROUTER: SHALL create a double queue when initiating an outgoing connection to a peer [...]"""
+    router, dealer = sockets(zmq.ROUTER, router_mandatory=1), sockets(zmq.DEALER)
+    router.connect_routing_id = b"peer"
+    router.connect(endpoint)
+    for number in range(10):
+        router.send_multipart([b"peer", b"%d" % number], zmq.DONTWAIT)
+    dealer.bind(endpoint)
+    assert [dealer.recv() for _ in range(10)] == [b"%d" % number for number in range(10)]
+
+
+def test_router_that_connects_knows_its_peer_by_name_after_it_came_back(zmq, sockets, ipc):
+    """RFC 28 ROUTER: SHALL maintain the double queue whether or not the connection is established."""
+    # ipc only: on inproc a binder that closes takes the connection with it for good.
+    router, first = sockets(zmq.ROUTER, reconnect_ivl=10), sockets(zmq.DEALER)
+    router.connect_routing_id = b"peer"
+    first.bind(ipc)
+    router.connect(ipc)
+    router.send_multipart([b"peer", b"hello"])
+    expect(first, b"hello")
+    first.close(linger=0)
+    second = sockets(zmq.DEALER)
+    second.bind(ipc)
+
+    def arrives():
+        router.send_multipart([b"peer", b"again"])
+        return second.poll(50)
+
+    wait_until(arrives, "a message to reach the peer that came back")
+    expect(second, b"again")
+
+
+def test_bound_router_reaches_a_peer_that_connects(zmq, sockets, endpoint):
+    """RFC 28 ROUTER: SHALL create a double queue when a peer connects to it. [...]"""
+    router, dealer = sockets(zmq.ROUTER, router_mandatory=1), sockets(zmq.DEALER, identity=b"comer")
+    router.bind(endpoint)
+    assert not knows(zmq, router, b"comer")
+    dealer.connect(endpoint)
+    wait_until(lambda: router.poll(0) or knows(zmq, router, b"comer"), "the ROUTER to know who came")
+    expect(dealer, b"")
 
 
 def test_router_reads_what_a_peer_sent_before_it_closed(zmq, sockets, endpoint):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from kit import expect, expect_error, expect_nothing, marry, refused, wait_until
+from kit import expect, expect_error, expect_nothing, fill, marry, refused, wait_until
 
 # --- what it cannot do -------------------------------------------------------------------------------------
 
@@ -165,3 +165,46 @@ def test_pair_reads_what_its_peer_sent_before_it_closed(couple):
         connected.send(b"%d" % number)
     connected.close(linger=-1)
     assert [bound.recv() for _ in range(100)] == [b"%d" % number for number in range(100)]
+
+
+def test_pair_queue_holds_what_sndhwm_says(zmq, sockets, endpoint):
+    """RFC 31 PAIR: SHOULD constrain incoming and outgoing queue sizes to a runtime-configurable limit."""
+    pair = sockets(zmq.PAIR, sndhwm=7)
+    pair.connect(endpoint)
+    assert fill(zmq, pair) == 7
+
+
+def test_pair_is_not_writable_while_its_queue_is_full(zmq, sockets, endpoint):
+    """RFC 31 PAIR: SHALL consider its peer as available only when it has a outgoing queue that is [...]"""
+    pair, peer = sockets(zmq.PAIR, sndhwm=5), sockets(zmq.PAIR, rcvhwm=5)
+    peer.bind(endpoint)
+    pair.connect(endpoint)
+    accepted = fill(zmq, pair)
+    for number in range(accepted):
+        expect(peer, b"%d" % number)
+    assert pair.poll(5000, zmq.POLLOUT) == zmq.POLLOUT
+    pair.send(b"room again")
+
+
+def test_pair_loses_nothing_that_it_accepted(zmq, sockets, endpoint):
+    """RFC 31 PAIR: SHALL NOT discard messages that it cannot queue."""
+    pair, peer = sockets(zmq.PAIR, sndhwm=5), sockets(zmq.PAIR, rcvhwm=5)
+    peer.bind(endpoint)
+    pair.connect(endpoint)
+    accepted = fill(zmq, pair)
+    pair.close(linger=-1)
+    assert [peer.recv() for _ in range(accepted)] == [b"%d" % number for number in range(accepted)]
+
+
+def test_connected_pair_finds_its_peer_again(zmq, sockets, ipc):
+    """RFC 31 PAIR: [...] and SHALL maintain the double queue whether or not the connection is established."""
+    # ipc only: on inproc a binder that closes takes the connection with it for good.
+    pair, first = sockets(zmq.PAIR, reconnect_ivl=10), sockets(zmq.PAIR)
+    first.bind(ipc)
+    pair.connect(ipc)
+    marry(pair, first)
+    first.close(linger=0)
+    second = sockets(zmq.PAIR)
+    second.bind(ipc)
+    second.send(b"welcome")
+    expect(pair, b"welcome")

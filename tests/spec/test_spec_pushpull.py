@@ -426,3 +426,108 @@ def test_push_that_connects_twice_has_two_turns(zmq, sockets, endpoints):
     for pull, share in ((single, 2), (double, 4)):
         for _ in range(share):
             expect(pull, b"work")
+
+
+# --- nothing is changed, and nothing is lost ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("frames", [[b""], [b"", b""], [b"a", b"", b"\x00\xff" * 300], [b"f"] * 300], ids=len)
+def test_messages_pass_unmodified(zmq, sockets, endpoint, frames):
+    """Both sides of it.
+
+    RFC 30 PUSH: SHALL not filter or modify outgoing messages in any way.
+    RFC 30 PULL: SHALL not filter or modify incoming messages in any way.
+    """
+    push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
+    pull.bind(endpoint)
+    push.connect(endpoint)
+    push.send_multipart(frames)
+    expect(pull, *frames)
+
+
+def test_push_has_a_queue_for_each_peer(zmq, sockets, endpoints):
+    """RFC 30 PUSH: SHALL maintain an outgoing message queue for each connected peer."""
+    push = sockets(zmq.PUSH, sndhwm=5)
+    for endpoint in endpoints(3):
+        push.connect(endpoint)  # nobody is there: each queue holds SNDHWM messages
+    assert fill(zmq, push) == 3 * 5
+
+
+def test_push_queue_holds_what_sndhwm_says(zmq, sockets, endpoint):
+    """RFC 30 PUSH: SHOULD constrain queue sizes to a runtime-configurable limit."""
+    push = sockets(zmq.PUSH, sndhwm=7)
+    push.connect(endpoint)
+    assert fill(zmq, push) == 7
+
+
+def test_push_loses_nothing_that_it_accepted(zmq, sockets, endpoint):
+    """RFC 30 PUSH: SHALL NOT discard messages that it cannot queue."""
+    push, pull = sockets(zmq.PUSH, sndhwm=5), sockets(zmq.PULL, rcvhwm=5)
+    pull.bind(endpoint)
+    push.connect(endpoint)
+    accepted = fill(zmq, push)
+    push.close(linger=-1)
+    assert [pull.recv() for _ in range(accepted)] == [b"%d" % number for number in range(accepted)]
+
+
+def test_pull_has_a_queue_for_each_peer(zmq, sockets, endpoint):
+    """RFC 30 PULL: SHALL maintain an incoming queue for each connected peer."""
+    pull = sockets(zmq.PULL, rcvhwm=5)
+    pull.bind(endpoint)
+    pushes = [sockets(zmq.PUSH, sndhwm=5) for _ in range(3)]
+    for push in pushes:
+        push.connect(endpoint)
+    accepted = [fill(zmq, push) for push in pushes]  # none of them fills another's queue
+    assert min(accepted) >= 5
+    received = [pull.recv() for _ in range(sum(accepted))]
+    assert sorted(received) == sorted(b"%d" % number for count in accepted for number in range(count))
+
+
+def test_pull_queue_is_limited_by_rcvhwm(zmq, sockets, inproc):
+    """RFC 30 PULL: SHOULD constrain incoming queue sizes to a runtime-configurable limit."""
+    # inproc only: there the two marks add up exactly, with no kernel between them.
+    pull, push = sockets(zmq.PULL, rcvhwm=3), sockets(zmq.PUSH, sndhwm=4)
+    pull.bind(inproc)
+    push.connect(inproc)
+    assert fill(zmq, push) == 7
+
+
+def test_bound_pull_hears_every_peer_that_connects(zmq, sockets, endpoint):
+    """RFC 30 PULL: SHALL create this queue when a peer connects to it. [...]"""
+    pull = sockets(zmq.PULL)
+    pull.bind(endpoint)
+    for name in (b"first", b"second", b"third"):
+        push = sockets(zmq.PUSH)
+        push.connect(endpoint)
+        push.send(name)
+        expect(pull, name)
+
+
+def test_pull_goes_on_without_a_peer_that_left(zmq, sockets, endpoint):
+    """RFC 30 PULL: [...] If this peer disconnects, the PULL socket SHALL destroy its queue [...]"""
+    pull, stays, leaves = sockets(zmq.PULL), sockets(zmq.PUSH), sockets(zmq.PUSH)
+    pull.bind(endpoint)
+    for push in (stays, leaves):
+        push.connect(endpoint)
+        push.send(b"hello")
+        expect(pull, b"hello")
+    leaves.close(linger=0)
+    for number in range(50):
+        stays.send(b"%d" % number)
+        expect(pull, b"%d" % number)
+    expect_nothing(pull)
+
+
+def test_pull_that_connects_hears_a_push_that_came_back(zmq, sockets, ipc):
+    """RFC 30 PULL: [...] and SHALL maintain the queue whether or not the connection is established."""
+    # ipc only: on inproc a binder that closes takes the connection with it for good.
+    pull, first = sockets(zmq.PULL, reconnect_ivl=10), sockets(zmq.PUSH)
+    first.bind(ipc)
+    pull.connect(ipc)
+    first.send(b"first")
+    expect(pull, b"first")
+    first.close(linger=0)
+    second = sockets(zmq.PUSH)
+    second.bind(ipc)
+    second.send(b"second")
+    expect(pull, b"second")

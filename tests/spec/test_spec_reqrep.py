@@ -411,6 +411,20 @@ def test_rep_gives_the_envelope_back(dealer_and_rep, envelope):
     expect(dealer, *envelope, b"", b"reply", b"more")
 
 
+def test_reply_on_the_wire_is_a_delimiter_and_the_data(dealer_and_rep):
+    """What a REQ would see of it.
+
+    RFC 28 REP: a delimiter, consisting of an empty frame.
+    RFC 28 REP: one or more data frames, comprising the message visible to the application.
+    """
+    dealer, rep = dealer_and_rep
+    for data in ([b"one"], [b"one", b"", b"three"], [b""]):
+        dealer.send_multipart([b"", *data])
+        expect(rep, *data)
+        rep.send_multipart(data)
+        expect(dealer, b"", *data)
+
+
 @pytest.mark.parametrize("malformed", [[b"no delimiter"], [b"one", b"two"]], ids=len)
 def test_rep_skips_a_request_without_delimiter(dealer_and_rep, malformed):
     """RFC 28 REP: SHALL remove and store the address envelope, including the delimiter."""
