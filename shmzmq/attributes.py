@@ -246,6 +246,8 @@ class SocketAttributes:
         RING_BYTES: int
         hwm_bytes: int
         HWM_BYTES: int
+        overflow: int
+        OVERFLOW: int
         ipc_strict: int
         IPC_STRICT: int
 
@@ -569,6 +571,8 @@ class ContextAttributes:
         RING_BYTES: int
         hwm_bytes: int
         HWM_BYTES: int
+        overflow: int
+        OVERFLOW: int
         ipc_strict: int
         IPC_STRICT: int
 

@@ -21,6 +21,7 @@ CLASSES: tuple[type, ...] = (
     zmq.PollEvent,
     zmq.DeviceType,
     zmq.ShmOption,
+    zmq.Overflow,
     zmq.Enum,
     zmq.IntEnum,
     zmq.IntFlag,
@@ -279,6 +280,7 @@ NUMBERS: tuple[int, ...] = (
     zmq.RING_BYTES,
     zmq.HWM_BYTES,
     zmq.IPC_STRICT,
+    zmq.OVERFLOW,
 )
 
 
@@ -644,6 +646,10 @@ def socket_options(socket: zmq.Socket) -> None:
     socket.hwm_bytes = 0
     assert_type(socket.HWM_BYTES, int)
     socket.HWM_BYTES = 0
+    assert_type(socket.overflow, int)
+    socket.overflow = 0
+    assert_type(socket.OVERFLOW, int)
+    socket.OVERFLOW = 0
     assert_type(socket.ipc_strict, int)
     socket.ipc_strict = 0
     assert_type(socket.IPC_STRICT, int)
@@ -1193,6 +1199,10 @@ def context_options(context: zmq.Context) -> None:
     context.hwm_bytes = 0
     assert_type(context.HWM_BYTES, int)
     context.HWM_BYTES = 0
+    assert_type(context.overflow, int)
+    context.overflow = 0
+    assert_type(context.OVERFLOW, int)
+    context.OVERFLOW = 0
     assert_type(context.ipc_strict, int)
     context.ipc_strict = 0
     assert_type(context.IPC_STRICT, int)
