@@ -229,6 +229,8 @@ def task(sockets: Callable[..., Any]) -> Iterator[Callable[..., kit.Task]]:
     yield run
     for each in tasks:
         each.join(2 * kit.CAP)
+    # An exception that a task caught holds the frames it came through, and all they hold.
+    tasks.clear()
 
 
 # --- child processes ---------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 //!
 //! The doorbell is an eventfd that is never read: an edge-triggered epoll fd in front of it reports
 //! each write once, so a sleep costs one system call and a wake-up another. The epoll fd is made by
-//! the first sleep.
+//! the first sleep. Whoever polls the FD has another one in front of the same eventfd, and so has each
+//! poller: an edge that one of them takes is not missed by the others.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -18,7 +19,7 @@ use shmzmq_shm::segment::{ReadyPage, SegmentError};
 use crate::channel::Channel;
 
 /// Rings an eventfd. A full counter means that a wake-up is pending: nothing to do.
-fn ring(event: BorrowedFd<'_>) {
+pub(crate) fn ring(event: BorrowedFd<'_>) {
     let _ = rustix::io::write(event, &1u64.to_ne_bytes());
 }
 
@@ -29,6 +30,8 @@ pub struct Signaler {
     page_fd: Fd,
     event: Fd,
     poll: OnceLock<Fd>,
+    /// What `Socket.FD` gives out.
+    public: OnceLock<Fd>,
 }
 
 impl Signaler {
@@ -36,7 +39,13 @@ impl Signaler {
         let (page_fd, page) = ReadyPage::create()?;
         let event = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|errno| SegmentError::System { call: "eventfd", errno })?;
-        Ok(Signaler { page, page_fd: page_fd.into(), event: event.into(), poll: OnceLock::new() })
+        Ok(Signaler {
+            page,
+            page_fd: page_fd.into(),
+            event: event.into(),
+            poll: OnceLock::new(),
+            public: OnceLock::new(),
+        })
     }
 
     pub fn page_fd(&self) -> BorrowedFd<'_> {
@@ -68,26 +77,41 @@ impl Signaler {
         ring(self.event.as_fd());
     }
 
-    /// The fd that becomes readable with each doorbell; made when first asked for.
-    pub fn poll_fd(&self) -> Result<BorrowedFd<'_>, Errno> {
-        if let Some(fd) = self.poll.get() {
+    /// The fd in `place`, made when first asked for: readable with each doorbell.
+    fn edge<'a>(&'a self, place: &'a OnceLock<Fd>) -> Result<BorrowedFd<'a>, Errno> {
+        if let Some(fd) = place.get() {
             return Ok(fd.as_fd());
         }
         let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(&poll, &self.event, epoll::EventData::new_u64(0), flags)?;
         // A second maker loses; its fd is closed again.
-        let _ = self.poll.set(poll.into());
-        self.poll.get().map(|fd| fd.as_fd()).ok_or(Errno::BADF)
+        let _ = place.set(poll.into());
+        place.get().map(|fd| fd.as_fd()).ok_or(Errno::BADF)
+    }
+
+    /// What `Socket.FD` gives out.
+    pub fn fd(&self) -> Result<BorrowedFd<'_>, Errno> {
+        self.edge(&self.public)
+    }
+
+    /// The FD is not readable until the next doorbell.
+    pub fn quiet_fd(&self) {
+        if let Some(fd) = self.public.get() {
+            let _ = wait_on(fd.as_fd(), Some(Instant::now()));
+        }
     }
 
     /// Sleeps until the doorbell rings or `deadline`. Err(INTR) after a signal.
     pub fn wait(&self, deadline: Option<Instant>) -> Result<(), Errno> {
-        let poll = self.poll_fd()?;
-        let timeout = deadline.map(|at| timespec(at.saturating_duration_since(Instant::now())));
-        let mut events = [const { std::mem::MaybeUninit::uninit() }; 1];
-        epoll::wait(poll, &mut events, timeout.as_ref()).map(|_| ())
+        wait_on(self.edge(&self.poll)?, deadline)
     }
+}
+
+fn wait_on(poll: BorrowedFd<'_>, deadline: Option<Instant>) -> Result<(), Errno> {
+    let timeout = deadline.map(|at| timespec(at.saturating_duration_since(Instant::now())));
+    let mut events = [const { std::mem::MaybeUninit::uninit() }; 1];
+    epoll::wait(poll, &mut events, timeout.as_ref()).map(|_| ())
 }
 
 pub fn timespec(duration: Duration) -> Timespec {

@@ -397,6 +397,7 @@ impl Socket {
             }
             pipe.close(stats);
         }
+        state.touch(true);
         drop(state);
         self.mark_control();
         lingers
@@ -407,6 +408,7 @@ impl Socket {
         if state.status == Status::Open {
             state.status = Status::Terminated;
         }
+        state.touch(true);
         drop(state);
         self.mark_control();
     }

@@ -27,6 +27,7 @@ pub mod push;
 pub mod rep;
 pub mod req;
 pub mod router;
+pub mod watch;
 pub mod xpub;
 pub mod xsub;
 
@@ -51,6 +52,7 @@ use crate::signaler::Signaler;
 use crate::socket::core::Core;
 use crate::socket::pattern::{Pattern, Setting};
 use crate::socket::policy::SpinPolicy;
+use crate::socket::watch::Watchers;
 use crate::stats::Discard;
 
 /// Longest wait for a full ring whose reader moves, before its position is compared again.
@@ -101,8 +103,7 @@ pub struct State {
     /// RCVMORE: the last received frame was not the last of its message.
     pub rcvmore: bool,
     policy: SpinPolicy,
-    /// Somebody polls the FD: between calls the socket is kept armed, so that every change rings.
-    fd_used: bool,
+    watchers: Watchers,
 }
 
 pub struct Socket {
@@ -159,7 +160,7 @@ impl Socket {
             pending: Vec::new(),
             rcvmore: false,
             policy: SpinPolicy::default(),
-            fd_used: false,
+            watchers: Watchers::default(),
         };
         Ok(Socket {
             id,
@@ -210,8 +211,11 @@ impl Socket {
     pub fn try_send(&self, frames: &dyn Frames, patient: bool) -> Result<()> {
         let mut state = self.enter()?;
         let sent = state.send(frames, patient);
-        if state.fd_used {
-            state.arm_fd(true);
+        if state.watchers.fd.used {
+            state.after_call(sent == Err(Error::Again));
+        }
+        if sent.is_ok() && self.takes_turns() {
+            state.touch(true);
         }
         sent
     }
@@ -238,8 +242,11 @@ impl Socket {
     pub fn try_recv(&self, sink: &mut dyn Sink) -> Result<bool> {
         let mut state = self.enter()?;
         let received = state.recv(sink);
-        if state.fd_used {
-            state.arm_fd(true);
+        if state.watchers.fd.used {
+            state.after_call(received == Err(Error::Again));
+        }
+        if received.is_ok() && self.takes_turns() {
+            state.touch(true);
         }
         received
     }
@@ -251,33 +258,13 @@ impl Socket {
         let slot = state.core.inbox.source;
         let origin = state.core.pipe(slot).and_then(|pipe| pipe.origin().cloned());
         let more = state.received(received);
-        if state.fd_used {
-            state.arm_fd(true);
+        if state.watchers.fd.used {
+            state.after_call(more == Err(Error::Again));
+        }
+        if more.is_ok() && self.takes_turns() {
+            state.touch(true);
         }
         Ok((more?, origin))
-    }
-
-    /// The fd that becomes readable with each change; from now on the socket is kept armed.
-    pub fn use_fd(&self) -> Result<rustix::fd::BorrowedFd<'_>> {
-        let fd = self.signaler.poll_fd();
-        let mut state = self.enter()?;
-        state.fd_used = true;
-        state.arm_fd(true);
-        fd.map_err(|errno| Error::System { call: "epoll_create1", errno: errno.raw_os_error() })
-    }
-
-    /// POLLIN and POLLOUT now. Reading them makes the FD quiet until the next change.
-    pub fn events(&self) -> Result<(bool, bool)> {
-        let mut state = self.enter()?;
-        let state = &mut *state;
-        if state.fd_used {
-            let _ = self.signaler.wait(Some(Instant::now()));
-            state.arm_fd(false);
-        }
-        let receive = state.pattern.can_recv(&mut state.core);
-        let send = state.pattern.can_send(&mut state.core);
-        state.settle();
-        Ok((receive, send))
     }
 
     /// The short spin that a caller does before it lets other threads run. True: try again.
@@ -318,7 +305,7 @@ impl Socket {
     }
 
     #[inline]
-    fn moved(&self, interest: Interest) -> bool {
+    pub(crate) fn moved(&self, interest: Interest) -> bool {
         ready::pending(&self.signaler.page) || (interest.receives() && self.state.lock().core.input_moved())
     }
 
@@ -377,9 +364,10 @@ impl Socket {
             }
             state.core.stats.sleeps += 1;
             state.policy.slept();
+            state.watchers.lean();
         }
         let slept = self.signaler.wait(deadline);
-        ready::disarm(&self.signaler.page);
+        self.state.lock().watchers.lean_back(&self.signaler);
         match slept {
             Err(Errno::INTR) => Ok(Woken::Interrupted),
             Err(errno) => Err(Error::System { call: "epoll_wait", errno: errno.raw_os_error() }),
@@ -420,11 +408,12 @@ impl Socket {
         let mut state = self.enter()?;
         let State { core, pattern, .. } = &mut *state;
         if !core.options.set(number, value) {
-            return pattern.configure(core, number, Setting::Number(value));
+            pattern.configure(core, number, Setting::Number(value))?;
         }
         if matches!(number, SNDHWM | RCVHWM | HWM_BYTES) {
             core.apply_hwm();
         }
+        state.touch(true);
         Ok(())
     }
 
@@ -434,6 +423,7 @@ impl Socket {
         let State { core, pattern, .. } = &mut *state;
         let set = pattern.configure(core, number, Setting::Bytes(value));
         state.settle();
+        state.touch(true);
         set
     }
 
@@ -527,6 +517,7 @@ impl State {
     #[cold]
     fn apply_marks(&mut self) {
         self.core.take_ready();
+        self.touch(false);
     }
 
     /// Removes the pipes that ended during the call.
@@ -534,26 +525,6 @@ impl State {
         while let Some(slot) = self.core.ended.pop() {
             self.pattern.detach(&mut self.core, slot);
             self.core.remove_pipe(slot);
-        }
-    }
-
-    /// Leaves the socket so that the next change rings the doorbell. `ring`: it rings at once if there
-    /// is something to receive already, so that a program that forgets EVENTS does not hang.
-    #[cold]
-    fn arm_fd(&mut self, ring: bool) {
-        let signaler = self.core.signaler.clone();
-        loop {
-            let readable = self.pattern.can_recv(&mut self.core);
-            // Input that the type does not take now (REP before its reply) may stay unread.
-            let quiet = readable || self.core.sleep_inbox() || self.core.has_input();
-            // Armed in any case: a change towards POLLOUT must ring although input is unread.
-            if quiet && ready::arm(&signaler.page) {
-                if readable && ring {
-                    signaler.ring();
-                }
-                return;
-            }
-            self.apply_marks();
         }
     }
 
