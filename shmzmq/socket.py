@@ -346,7 +346,9 @@ class Socket(NativeSocket, SocketAttributes, Generic[_ReturnT_co]):
         if self.closed or self._pid != os.getpid():
             return
         if linger is not None:
-            with suppress(ZMQError):  # out of range: close all the same (pyzmq's rule, kept)
+            # An ending context refuses options, but not this one's meaning; a value out of range closes all the
+            # same (pyzmq's rules, kept).
+            with suppress(ZMQError):
                 self.set(_O.LINGER, linger)
         for bounds in list(self._bound.values()):
             for bound in bounds:
@@ -355,7 +357,7 @@ class Socket(NativeSocket, SocketAttributes, Generic[_ReturnT_co]):
         self._bound.clear()
         self._connected.clear()
         self.context._rm_socket(self)
-        self._close()
+        self._close(linger if linger is None or linger >= -1 else None)
         drain_log()
 
     def __enter__(self) -> Self:

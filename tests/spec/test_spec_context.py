@@ -125,6 +125,18 @@ def test_term_waits_until_the_last_socket_is_closed(zmq, new_context, task):
     ending.result()
 
 
+def test_socket_may_be_closed_with_a_linger_while_its_context_ends(zmq, new_context, task):
+    """An ending context refuses calls, but not the option that is part of close."""
+    context = new_context()
+    pull = context.socket(zmq.PULL)
+    ending = task(context.term)
+    ending.wait_blocked()
+    with expect_error(zmq, "ETERM"):
+        pull.recv()
+    pull.close(linger=0)
+    ending.result()
+
+
 @pytest.fixture
 def ending(zmq, new_context, task):
     """A PULL and its context, whose term is under way and waits for it."""

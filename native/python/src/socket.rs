@@ -160,9 +160,14 @@ impl Socket {
         stopped.map_err(|error: Error| raise(py, &error))
     }
 
-    fn _close(&self, py: Python<'_>) {
+    /// `linger` counts also when the context ends and refuses options.
+    #[pyo3(signature = (linger=None))]
+    fn _close(&self, py: Python<'_>, linger: Option<i64>) {
         let Handle::Open(core) = self.handle() else { return };
         let core = core.clone();
+        if let Some(linger) = linger {
+            core.state().core.options.linger = linger;
+        }
         py.detach(|| core.context.close(&core));
         let counters = core.stats().rows();
         let old = self.replace(Handle::Closed(counters));
