@@ -26,6 +26,7 @@ from .errors import (
 )
 from .frame import _DONE as _FINISHED_TRACKER
 from .frame import COPY_THRESHOLD, Frame, Message, MessageTracker
+from .poller import Poller, select, zmq_poll
 from .socket import Socket
 
 SyncSocket: TypeAlias = Socket[bytes]
@@ -113,6 +114,7 @@ __all__ = [
     "Message",
     "MessageTracker",
     "NotDone",
+    "Poller",
     "Socket",
     "SyncContext",
     "SyncSocket",
@@ -131,8 +133,10 @@ __all__ = [
     "has",
     "pyzmq_version",
     "pyzmq_version_info",
+    "select",
     "strerror",
     "zmq_errno",
+    "zmq_poll",
     "zmq_version",
     "zmq_version_info",
 ]

@@ -17,6 +17,7 @@ __all__ = [
     "Frame",
     "LAYOUT_VERSION",
     "Origin",
+    "Poller",
     "Socket",
     "__version__",
     "after_fork_in_child",
@@ -24,6 +25,7 @@ __all__ = [
     "before_fork",
     "set_frame_class",
     "take_log",
+    "zmq_poll",
 ]
 
 __version__: str
@@ -35,6 +37,14 @@ def after_fork_in_parent() -> None: ...
 def after_fork_in_child() -> None: ...
 def take_log() -> list[tuple[str, str]]: ...
 def set_frame_class(class_: type, /) -> None: ...
+def zmq_poll(sockets: Sequence[Any], timeout: float = -1) -> list[tuple[Any, int]]:
+    """Wait until one of the sockets or files in a list of (socket, flags) is ready.
+
+    Returns  as `Poller.poll`.
+    Waits    up to `timeout` milliseconds (negative for ever); the GIL is released.
+    Raises   as `Poller.poll`; TypeError for what is no list of pairs.
+    Source   zmq_poll(3).
+    """
 
 @disjoint_base
 class Context:
@@ -256,3 +266,23 @@ class Frame:
     def _memory(self) -> Any: ...
     @_memory.setter
     def _memory(self, value: Any) -> None: ...
+
+@disjoint_base
+class Poller:
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Poller: ...
+    def _put(self, socket: Any, flags: Any) -> int: ...
+    def _modify(self, key: int, flags: Any) -> None: ...
+    def _remove(self, key: int) -> None: ...
+    def _stats(self) -> list[tuple[str, int]]: ...
+    def poll(self, timeout: float | None = None) -> list[tuple[Any, int]]:
+        """Wait until something registered is ready.
+
+        Shape    timeout: milliseconds; None or negative waits for ever.
+        Returns  (socket, events) of everything that is ready, in the order of registration; files as
+                 numbers; [] when the time was over, or at once if nothing is registered.
+        Waits    up to `timeout`; the GIL is released; a signal's handler runs and the wait goes on.
+        Raises   ZMQError           ENOTSOCK: a registered socket is closed.
+                 ContextTerminated  the context of a registered socket is ending.
+                 TypeError, ValueError, OverflowError  something registered, or the time, is none.
+        Source   zmq_poll(3).
+        """

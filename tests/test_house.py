@@ -49,7 +49,8 @@ ARROWS: dict[str, set[str]] = {
     "transports": {"transports.base", "transports.inproc", "transports.ipc", *LEAVES},
     "socket": {"_backend", "attributes", "transports", "transports.base", *LEAVES},
     "context": {"_backend", "attributes", "socket", *LEAVES},
-    "": {"_backend", "context", "socket", "error", *LEAVES},  # the package itself
+    "poller": {"_backend", *LEAVES},
+    "": {"_backend", "context", "socket", "poller", "error", *LEAVES},  # the package itself
     "demo": {""},
     "bench": {""},
     "__main__": {"", "demo", "bench"},

@@ -11,6 +11,7 @@
 //! | [`socket`] | the pattern end point: base, and one short file per type |
 //! | [`route`] | fair queue in, load balance out |
 //! | [`pipe`] | two one-way queues to one peer: pre-connection queue, ring, local |
+//! | [`poller`] | waits for many sockets and raw fds |
 //! | [`session`] | what lives between a pipe and whatever connection serves it now |
 //! | [`handshake`] | greeting, READY, X-SHM: bytes and properties, no I/O |
 //! | [`channel`] | the UNIX socket of a live connection: commands and fds |
@@ -32,6 +33,7 @@ pub mod message;
 pub mod options;
 pub mod origin;
 pub mod pipe;
+pub mod poller;
 pub mod reactor;
 pub mod route;
 pub mod session;

@@ -14,6 +14,7 @@ mod frame;
 mod hot;
 mod many;
 mod outgoing;
+mod poller;
 mod release;
 mod sink;
 mod socket;
@@ -58,6 +59,8 @@ mod _native {
     use super::frame::Origin;
     #[pymodule_export]
     use super::frame::set_frame_class;
+    #[pymodule_export]
+    use super::poller::{Poller, zmq_poll};
     #[pymodule_export]
     use super::socket::Socket;
     #[pymodule_export]

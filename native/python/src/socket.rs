@@ -78,6 +78,14 @@ impl Socket {
         }
     }
 
+    /// The native socket while it is open; under the GIL.
+    pub fn opened(&self) -> Option<&Arc<Core>> {
+        match self.handle() {
+            Handle::Open(core) => Some(core),
+            _ => None,
+        }
+    }
+
     /// Puts another handle in place; the old one is dropped by the caller, outside any borrow.
     fn replace(&self, new: Handle) -> Handle {
         // SAFETY: under the GIL, and no borrow of the old handle is alive in this thread.
