@@ -24,10 +24,12 @@ from .errors import (
     strerror,
     zmq_errno,
 )
+from .forward import device, proxy, proxy_steerable
 from .frame import _DONE as _FINISHED_TRACKER
 from .frame import COPY_THRESHOLD, Frame, Message, MessageTracker
 from .poller import Poller, select, zmq_poll
 from .socket import Socket
+from .stopwatch import Stopwatch
 
 SyncSocket: TypeAlias = Socket[bytes]
 SyncContext: TypeAlias = Context[SyncSocket]
@@ -116,6 +118,7 @@ __all__ = [
     "NotDone",
     "Poller",
     "Socket",
+    "Stopwatch",
     "SyncContext",
     "SyncSocket",
     "ZMQBaseError",
@@ -127,10 +130,13 @@ __all__ = [
     "__version__",
     "curve_keypair",
     "curve_public",
+    "device",
     "error",
     "get_includes",
     "get_library_dirs",
     "has",
+    "proxy",
+    "proxy_steerable",
     "pyzmq_version",
     "pyzmq_version_info",
     "select",

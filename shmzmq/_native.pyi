@@ -23,6 +23,8 @@ __all__ = [
     "after_fork_in_child",
     "after_fork_in_parent",
     "before_fork",
+    "proxy",
+    "proxy_steerable",
     "set_frame_class",
     "take_log",
     "zmq_poll",
@@ -44,6 +46,29 @@ def zmq_poll(sockets: Sequence[Any], timeout: float = -1) -> list[tuple[Any, int
     Waits    up to `timeout` milliseconds (negative for ever); the GIL is released.
     Raises   as `Poller.poll`; TypeError for what is no list of pairs.
     Source   zmq_poll(3).
+    """
+
+def proxy(frontend: Socket, backend: Socket, capture: Socket | None = None) -> int:
+    """Move whole messages between two sockets, both ways, and copies of them to `capture`.
+
+    Waits    for ever; the GIL is released. A message is received only when the other side takes it.
+    Raises   ContextTerminated  the context is ending: the usual end.
+             ZMQError           EFAULT: a socket was closed before; ENOTSOCK: one was closed meanwhile; or
+                                what a send of the other side raises.
+             KeyboardInterrupt  or whatever a signal handler raises.
+    Source   zmq_proxy(3).
+    """
+
+def proxy_steerable(
+    frontend: Socket, backend: Socket, capture: Socket | None = None, control: Socket | None = None
+) -> int:
+    """Do what `proxy` does and obey `control`: PAUSE, RESUME, TERMINATE, STATISTICS, one frame each.
+
+    Returns  0 after TERMINATE. A REP as `control` answers each command with an empty frame; STATISTICS is
+             answered with eight frames of a 64-bit number: frames and bytes received by the front, sent by
+             the front, received by the back, sent by the back.
+    Raises   as `proxy`.
+    Source   zmq_proxy_steerable(3).
     """
 
 @disjoint_base

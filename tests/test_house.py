@@ -50,7 +50,9 @@ ARROWS: dict[str, set[str]] = {
     "socket": {"_backend", "attributes", "transports", "transports.base", *LEAVES},
     "context": {"_backend", "attributes", "socket", *LEAVES},
     "poller": {"_backend", *LEAVES},
-    "": {"_backend", "context", "socket", "poller", "error", *LEAVES},  # the package itself
+    "forward": {"_backend", "socket"},
+    "stopwatch": set(),
+    "": {"_backend", "context", "socket", "poller", "forward", "stopwatch", "error", *LEAVES},  # the package
     "demo": {""},
     "bench": {""},
     "__main__": {"", "demo", "bench"},

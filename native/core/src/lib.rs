@@ -12,6 +12,7 @@
 //! | [`route`] | fair queue in, load balance out |
 //! | [`pipe`] | two one-way queues to one peer: pre-connection queue, ring, local |
 //! | [`poller`] | waits for many sockets and raw fds |
+//! | [`proxy`] | moves messages between two sockets |
 //! | [`session`] | what lives between a pipe and whatever connection serves it now |
 //! | [`handshake`] | greeting, READY, X-SHM: bytes and properties, no I/O |
 //! | [`channel`] | the UNIX socket of a live connection: commands and fds |
@@ -34,6 +35,7 @@ pub mod options;
 pub mod origin;
 pub mod pipe;
 pub mod poller;
+pub mod proxy;
 pub mod reactor;
 pub mod route;
 pub mod session;

@@ -5,6 +5,7 @@
 //! owner is released wherever the payload is dropped, by a function that must not need the GIL.
 
 use std::ffi::c_void;
+use std::sync::Arc;
 
 use shmzmq_shm::ring::Part;
 
@@ -20,6 +21,8 @@ pub struct Foreign {
 // SAFETY: the memory is immutable while the owner lives (the maker of a Foreign vouches for it), and
 // `release` may be called from any thread.
 unsafe impl Send for Foreign {}
+// SAFETY: as above; behind a shared reference it is only read.
+unsafe impl Sync for Foreign {}
 
 impl Foreign {
     /// # Safety
@@ -46,6 +49,8 @@ impl Drop for Foreign {
 pub enum Payload {
     Heap(Box<[u8]>),
     Foreign(Foreign),
+    /// A frame that waits in several places.
+    Shared(Arc<Payload>),
 }
 
 impl Payload {
@@ -58,6 +63,7 @@ impl Payload {
             Payload::Heap(bytes) => bytes,
             // SAFETY: readable and unchanging while the owner lives, by the contract of Foreign::new.
             Payload::Foreign(foreign) => unsafe { std::slice::from_raw_parts(foreign.at, foreign.len) },
+            Payload::Shared(shared) => shared.bytes(),
         }
     }
 

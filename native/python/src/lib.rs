@@ -15,6 +15,7 @@ mod hot;
 mod many;
 mod outgoing;
 mod poller;
+mod proxy;
 mod release;
 mod sink;
 mod socket;
@@ -61,6 +62,8 @@ mod _native {
     use super::frame::set_frame_class;
     #[pymodule_export]
     use super::poller::{Poller, zmq_poll};
+    #[pymodule_export]
+    use super::proxy::{proxy, proxy_steerable};
     #[pymodule_export]
     use super::socket::Socket;
     #[pymodule_export]

@@ -1,5 +1,7 @@
 //! Where received frames go: one new Python object each, or memory of the caller.
 
+use std::sync::Arc;
+
 use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -51,6 +53,16 @@ impl PySink {
     }
 }
 
+impl PySink {
+    fn copy(&mut self, bytes: &[u8]) {
+        let at = self.make(bytes.len());
+        if !at.is_null() {
+            // SAFETY: the object made above has that many bytes.
+            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len()) };
+        }
+    }
+}
+
 impl Sink for PySink {
     #[inline]
     fn room(&mut self, len: usize, more: bool) -> Option<*mut u8> {
@@ -66,14 +78,11 @@ impl Sink for PySink {
             Payload::Foreign(foreign) if self.become_ == Become::Bytes => {
                 self.made = foreign.into_owner().cast();
             }
-            payload => {
-                let bytes = payload.bytes();
-                let at = self.make(bytes.len());
-                if !at.is_null() {
-                    // SAFETY: the object made above has that many bytes.
-                    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len()) };
-                }
-            }
+            Payload::Shared(shared) => match Arc::try_unwrap(shared) {
+                Ok(payload) => self.owned(payload, more),
+                Err(shared) => self.copy(shared.bytes()),
+            },
+            payload => self.copy(payload.bytes()),
         }
     }
 }
