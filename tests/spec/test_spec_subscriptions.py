@@ -112,7 +112,7 @@ def test_set_string_takes_an_encoding(zmq, station):
 
 
 def test_setsockopt_says_what_to_use_for_str(zmq, sockets):
-    with pytest.raises(TypeError, match="unicode not allowed, use setsockopt_string"):
+    with pytest.raises(TypeError, match=r"unicode.*use set.*string"):
         sockets(zmq.SUB).setsockopt(zmq.SUBSCRIBE, "text")
 
 
