@@ -38,6 +38,7 @@ from .options import (
     default_for,
     install,
     row_for,
+    row_to_set,
     validate,
 )
 from .transports import Bound, transport_of

@@ -447,3 +447,11 @@ def test_fileno_tells_of_each_of_many_messages(zmq, couple):
             expect(one, b"message")
             received += 1
     assert received == 100
+
+
+@pytest.mark.parametrize("value", [b"x", "x", None, 1.5], ids=repr)
+def test_unknown_option_is_taken_for_one_with_an_int(zmq, sockets, value):
+    with pytest.raises(TypeError):
+        sockets(zmq.PAIR).setsockopt(0x7777, value)
+    with expect_error(zmq, "EINVAL"):
+        sockets(zmq.PAIR).setsockopt(0x7777, 1)
