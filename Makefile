@@ -1,5 +1,5 @@
 # The verbs. CI calls these and nothing else; so can you.
-.PHONY: help develop test test-native loom lint format stubs wheel bench stress docs surface
+.PHONY: help develop test test-native loom lint format stubs wheel bench stress differential docs surface
 
 WHEEL_DIR ?= dist
 
@@ -48,3 +48,6 @@ bench:  ## the full benchmark, rivals beside us in the same run (about a quarter
 
 stress:  ## the long runs: ten million messages, two hundred kills, a thousand peers; see tests/stress/SCENARIOS.md
 	SHMZMQ_STRESS_MESSAGES=10000000 SHMZMQ_STRESS_KILLS=200 python -m pytest -m "stress or slow or not slow" tests/stress tests/crash --timeout 1800
+
+differential:  ## twenty thousand random programs on pyzmq and on shmzmq: the same values, the same errors
+	SHMZMQ_DIFFERENTIAL_PROGRAMS=20000 python -m pytest tests/compat/test_differential.py

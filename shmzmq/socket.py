@@ -38,7 +38,6 @@ from .options import (
     default_for,
     install,
     row_for,
-    row_to_set,
     validate,
 )
 from .transports import Bound, transport_of
