@@ -384,6 +384,15 @@ class Overflow(IntEnum):
     KEEP_LATEST = 4
 
 
+class ShmEvent(IntFlag):
+    """What a monitor reports beyond libzmq, to those only whose mask names it: `Event.ALL | ShmEvent.ALL`."""
+
+    RINGS = 0x1000000
+    NO_RINGS = 0x2000000
+    BROKEN = 0x4000000
+    ALL = 0x7000000
+
+
 # The flat names, in the order of the classes above.
 
 EAGAIN = Errno.EAGAIN
@@ -668,6 +677,7 @@ __all__ = [
     "Event",
     "PollEvent",
     "DeviceType",
+    "ShmEvent",
     "ShmOption",
     "Overflow",
     "Enum",

@@ -319,8 +319,8 @@ _CONNECTION_ROWS: Final = (
     _row(_S.RECONNECT_IVL, "wait before connecting again; -1 = never", unit=_MS, minimum=-1, default=100),
     _row(_S.RECONNECT_IVL_MAX, "longest wait, doubled from RECONNECT_IVL; 0 = no doubling", unit=_MS,
          minimum=0, default=0),
-    _row(_S.RECONNECT_STOP, "conditions that end reconnecting; draft", unit="ReconnectStop", default=0,
-         effect=_NEXT, **_REMEMBER, reason=_NOT_YET),
+    _row(_S.RECONNECT_STOP, "when not to connect again: refused (1), handshake failed (2), after disconnect"
+         " (4); draft", unit="ReconnectStop", default=0),
     _row(_S.CONNECT_TIMEOUT, "how long one attempt to connect may take; 0 = the system's", unit=_MS,
          minimum=0, default=0),
     _row(_S.HANDSHAKE_IVL, "how long a handshake may take; 0 = for ever", unit=_MS, minimum=0, default=30000,

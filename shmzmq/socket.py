@@ -8,6 +8,7 @@ Refuses  to know a transport's rules and what happens to a message: `send`, `rec
 from __future__ import annotations
 
 import builtins
+import itertools
 import json
 import math
 import os
@@ -16,7 +17,7 @@ import random
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from errno import EADDRINUSE, EAGAIN, ENOENT, ENOTSOCK, ENOTSUP
+from errno import EADDRINUSE, EAGAIN, EINVAL, ENOENT, ENOTSOCK, ENOTSUP, EPROTONOSUPPORT
 from operator import index
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, TypedDict, overload
@@ -24,7 +25,7 @@ from weakref import WeakValueDictionary
 
 from ._backend import NativeSocket, drain_log
 from .attributes import SocketAttributes
-from .constants import Flag, PollEvent, ShmOption, SocketOption, SocketType, _OptType
+from .constants import Event, Flag, PollEvent, ShmEvent, ShmOption, SocketOption, SocketType, _OptType
 from .context import Context, _flush_in_children
 from .endpoint import Endpoint, parse
 from .errors import ZMQBindError, ZMQError, error_for
@@ -71,8 +72,8 @@ _NATIVE = frozenset(
         _O.RCVTIMEO, _O.SNDTIMEO, _O.ROUTER_MANDATORY, _O.IMMEDIATE, _O.PROBE_ROUTER, _O.REQ_CORRELATE,
         _O.REQ_RELAXED, _O.ROUTER_HANDOVER, _O.HANDSHAKE_IVL, _O.XPUB_VERBOSE, _O.XPUB_VERBOSER,
         _O.XPUB_MANUAL, _O.XPUB_MANUAL_LAST_VALUE, _O.XPUB_NODROP, _O.ONLY_FIRST_SUBSCRIBE,
-        _O.INVERT_MATCHING, _O.TOPICS_COUNT, _O.CONFLATE, ShmOption.SPIN_US, ShmOption.RING_BYTES,
-        ShmOption.HWM_BYTES, ShmOption.OVERFLOW,
+        _O.INVERT_MATCHING, _O.TOPICS_COUNT, _O.CONFLATE, _O.RECONNECT_STOP, ShmOption.SPIN_US,
+        ShmOption.RING_BYTES, ShmOption.HWM_BYTES, ShmOption.OVERFLOW,
     }
 )  # fmt: skip
 # The same, with bytes; they cannot be read.
@@ -89,6 +90,11 @@ _STATE: dict[int, Callable[[Socket[Any]], Any]] = {
 
 # For these a second connect to the same endpoint does nothing (libzmq's rule, kept).
 _ONE_CONNECTION = frozenset({SocketType.REQ, SocketType.DEALER, SocketType.SUB, SocketType.PUB})
+
+
+# Numbers of monitors, for their inproc names.
+_monitors = itertools.count(1)
+_EVENTS = int(Event.ALL | ShmEvent.ALL)
 
 
 class _SocketContext(Generic[_SocketT_co]):
@@ -241,6 +247,7 @@ class Socket(NativeSocket, SocketAttributes, Generic[_ReturnT_co]):
     _shadow: bool = False
     _shadow_obj: Any = None
     _linger_was_set: bool = False
+    _monitor_socket: Socket | None = None
     _type: SocketType
     _last_endpoint: bytes
     _bound: dict[str, list[Bound]]
@@ -346,8 +353,8 @@ class Socket(NativeSocket, SocketAttributes, Generic[_ReturnT_co]):
         if self.closed or self._pid != os.getpid():
             return
         if linger is not None:
-            # An ending context refuses options, but not this one's meaning; a value out of range closes all the
-            # same (pyzmq's rules, kept).
+            # An ending context refuses options, but not this one's meaning; a value out of range closes all
+            # the same (pyzmq's rules, kept).
             with suppress(ZMQError):
                 self.set(_O.LINGER, linger)
         for bounds in list(self._bound.values()):
@@ -358,6 +365,8 @@ class Socket(NativeSocket, SocketAttributes, Generic[_ReturnT_co]):
         self._connected.clear()
         self.context._rm_socket(self)
         self._close(linger if linger is None or linger >= -1 else None)
+        # Whoever reads events holds their socket; one that nobody holds must not outlive this one.
+        self._monitor_socket = None
         drain_log()
 
     def __enter__(self) -> Self:
@@ -657,6 +666,56 @@ class Socket(NativeSocket, SocketAttributes, Generic[_ReturnT_co]):
     def fileno(self) -> int:
         """The fd that becomes readable when something changed; read EVENTS to learn what."""
         return self._fd()
+
+    def monitor(self, addr: str | bytes | None, events: int = Event.ALL) -> None:
+        """Tell events of this socket's ipc connections to the PAIR that connects to an inproc endpoint.
+
+        One monitor a socket: the one before is told MONITOR_STOPPED. Nobody need read; what a reader does
+        not take is kept, up to the high-water marks, then dropped and counted in `stats()`.
+
+        Shape    addr: inproc://name; None ends the monitor. events: a mask of Event, and of ShmEvent for
+                 what libzmq does not tell.
+        Raises   ZMQError EPROTONOSUPPORT  not inproc.
+                 ZMQError EINVAL           no endpoint, or unknown events.
+                 ZMQError EADDRINUSE       the name is bound in this context.
+        Source   zmq_socket_monitor(3); docs/reference/events.md.
+        """
+        if addr is None:
+            self._check_open()
+            self._monitor(None, 0)
+            return
+        endpoint = self._parse(addr)
+        if not isinstance(events, int):
+            raise TypeError(f"events is an int, got events={events!r}")
+        if not -(1 << 31) <= events < 1 << 31:
+            raise OverflowError(f"events={events} does not fit C's int")
+        if endpoint.scheme != "inproc":
+            raise error_for(EPROTONOSUPPORT, f"a monitor is read over inproc: addr={addr!r}")
+        if int(events) & ~_EVENTS:
+            raise error_for(EINVAL, f"events={int(events):#x} has bits beyond Event.ALL and ShmEvent.ALL")
+        self._monitor(endpoint.address, int(events))
+
+    def get_monitor_socket(self, events: int | None = None, addr: str | None = None) -> Any:
+        """Return a PAIR socket that receives this socket's events; the same one at each call.
+
+        It belongs to the caller, who closes it. `utils.monitor.recv_monitor_message` reads it.
+
+        Raises   as `monitor`.
+        """
+        self._check_open()
+        if self._monitor_socket is not None and not self._monitor_socket.closed:
+            return self._monitor_socket
+        addr = addr or f"inproc://monitor.s-{next(_monitors)}"
+        self.monitor(addr, Event.ALL if events is None else events)
+        reader = self.context.socket(SocketType.PAIR)
+        reader.connect(addr)
+        self._monitor_socket = reader
+        return reader
+
+    def disable_monitor(self) -> None:
+        """End the monitor: its reader receives MONITOR_STOPPED as the last event."""
+        self._monitor_socket = None
+        self.monitor(None, 0)
 
     def stats(self) -> dict[str, int]:
         """Counters of this socket since it was made: messages, bytes, sleeps, wake-ups, discards by reason.

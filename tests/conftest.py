@@ -27,6 +27,7 @@ from typing import Any
 import pytest
 
 import kit
+import watching
 
 BACKSTOP_SECONDS = 150
 """pytest-timeout interrupts with a signal; a native call that is deaf to signals ends here, with stacks."""
@@ -215,6 +216,20 @@ def sockets(ctx: Any) -> Iterator[Callable[..., Any]]:
     yield fresh
     for socket in opened:
         socket.close(linger=0)
+
+
+@pytest.fixture
+def watch(zmq: ModuleType, sockets: Callable[..., Any]) -> Iterator[Callable[..., watching.Watch]]:
+    """A function `watch(socket, events=None)`; its monitors end before the sockets are closed."""
+    watches: list[watching.Watch] = []
+
+    def begin(socket: Any, events: int | None = None) -> watching.Watch:
+        watches.append(watching.Watch(zmq, socket, events))
+        return watches[-1]
+
+    yield begin
+    for each in watches:
+        each.end()
 
 
 @pytest.fixture

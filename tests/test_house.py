@@ -52,6 +52,8 @@ ARROWS: dict[str, set[str]] = {
     "poller": {"_backend", *LEAVES},
     "forward": {"_backend", "socket"},
     "stopwatch": set(),
+    "utils": set(),
+    "utils.monitor": {"constants"},
     "": {"_backend", "context", "socket", "poller", "forward", "stopwatch", "error", *LEAVES},  # the package
     "demo": {""},
     "bench": {""},

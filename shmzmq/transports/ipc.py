@@ -30,6 +30,7 @@ from errno import EADDRINUSE, ECONNREFUSED, ENOENT, ENOTDIR
 from typing import Final
 
 from .._backend import NativeSocket
+from ..constants import Event
 from ..endpoint import Endpoint
 from ..errors import ZMQError, error_for
 from .base import BindPlan, Bound
@@ -54,7 +55,8 @@ class IpcTransport:
         if endpoint.kind == "wildcard":
             return self._bind_wildcard(socket, plan)
         path = os.path.abspath(os.fsdecode(endpoint.encoded_address))
-        lease, listener = _listen_path(endpoint, path, plan)
+        with _listener(socket, endpoint) as listener:
+            lease = _listen_path(listener, endpoint, path, plan)
         return _hand_over(socket, endpoint.text, listener, lease)
 
     def connect(self, socket: NativeSocket, endpoint: Endpoint) -> Bound:
@@ -65,13 +67,12 @@ class IpcTransport:
         return Bound(endpoint.text, socket._connect_path(address))
 
     def _bind_abstract(self, socket: NativeSocket, endpoint: Endpoint, plan: BindPlan) -> Bound:
-        listener = _new_socket()
-        try:
-            listener.bind(b"\0" + endpoint.encoded_address[1:])
-            listener.listen(plan.backlog)
-        except OSError as error:
-            listener.close()
-            raise error_for(error.errno or 0, f"addr={endpoint.text!r}") from None
+        with _listener(socket, endpoint) as listener:
+            try:
+                listener.bind(b"\0" + endpoint.encoded_address[1:])
+                listener.listen(plan.backlog)
+            except OSError as error:
+                raise error_for(error.errno or 0, f"addr={endpoint.text!r}") from None
         return _hand_over(socket, endpoint.text, listener, None)
 
     def _bind_wildcard(self, socket: NativeSocket, plan: BindPlan) -> Bound:
@@ -79,7 +80,8 @@ class IpcTransport:
         path = os.path.join(directory, "socket")
         endpoint = Endpoint("ipc", path, f"ipc://{path}", "path")
         try:
-            lease, listener = _listen_path(endpoint, path, plan)
+            with _listener(socket, endpoint) as listener:
+                lease = _listen_path(listener, endpoint, path, plan)
         except BaseException:
             shutil.rmtree(directory, ignore_errors=True)
             raise
@@ -114,10 +116,29 @@ def _new_socket() -> posix.socket:
     return posix.socket(posix.AF_UNIX, posix.SOCK_STREAM | posix.SOCK_NONBLOCK | posix.SOCK_CLOEXEC)
 
 
+@contextlib.contextmanager
+def _listener(socket: NativeSocket, endpoint: Endpoint) -> Iterator[posix.socket]:
+    """Make the socket to listen on; if the block fails it is closed, and a monitor hears of it."""
+    listener = _new_socket()
+    try:
+        yield listener
+    except BaseException as error:
+        fd = listener.fileno()
+        listener.close()
+        if isinstance(error, ZMQError):
+            socket._emit(Event.CLOSED, fd, _encoded(endpoint.text))
+            socket._emit(Event.BIND_FAILED, error.errno or 0, endpoint.encoded_address)
+        raise
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
 def _hand_over(socket: NativeSocket, text: str, listener: posix.socket, lease: _PathLease | None) -> Bound:
     """Give the listening fd to native code; undo everything if it does not take it."""
     try:
-        number = socket._listen(listener.detach())
+        number = socket._listen(listener.detach(), _encoded(text))
     except BaseException:
         if lease is not None:
             lease.release()
@@ -146,8 +167,7 @@ def _identity(path: str) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _listen_path(endpoint: Endpoint, path: str, plan: BindPlan) -> tuple[_PathLease, posix.socket]:
-    listener = _new_socket()
+def _listen_path(listener: posix.socket, endpoint: Endpoint, path: str, plan: BindPlan) -> _PathLease:
     try:
         if plan.file_mode >= 0:
             # The file is born with the mode of the socket's own inode, less the umask; so it is never
@@ -163,16 +183,11 @@ def _listen_path(endpoint: Endpoint, path: str, plan: BindPlan) -> tuple[_PathLe
             except BaseException:
                 os.unlink(path)
                 raise
-        return lease, listener
-    except ZMQError:
-        listener.close()
-        raise
+        return lease
     except OSError as error:
-        listener.close()
+        if isinstance(error, ZMQError):
+            raise
         raise _explain(error, endpoint, path) from None
-    except BaseException:
-        listener.close()
-        raise
 
 
 def _explain(error: OSError, endpoint: Endpoint, path: str) -> ZMQError:

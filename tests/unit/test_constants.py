@@ -38,7 +38,7 @@ def test_every_name_pyzmq_exports_is_exported():
 
 
 def test_exported_names_beyond_pyzmq_are_the_own_options_alone():
-    assert set(ours.__all__) - set(theirs.__all__) == {"ShmOption", "Overflow", *OWN_NUMBERS}
+    assert set(ours.__all__) - set(theirs.__all__) == {"ShmEvent", "ShmOption", "Overflow", *OWN_NUMBERS}
 
 
 def test_no_name_is_exported_twice():

@@ -7,7 +7,7 @@
 //! I/O threads start with the first endpoint that needs one.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -19,6 +19,7 @@ use shmzmq_zmtp::SocketType;
 
 use crate::error::{Error, Result};
 use crate::listener::Listener;
+use crate::monitor::{self, Monitor};
 use crate::pipe::local::{LocalIn, LocalOut};
 use crate::reactor::{Command, Gate, IoThread};
 use crate::session::{Address, Session};
@@ -90,7 +91,18 @@ pub fn after_fork_in_child() {
 #[derive(Default)]
 struct InprocName {
     binder: Option<(Arc<Socket>, u64)>,
+    /// In place of a binder: whoever connects reads events.
+    monitor: Option<Arc<Monitor>>,
     waiting: Vec<Waiting>,
+}
+
+impl InprocName {
+    fn check_free(&self, name: &str) -> Result<()> {
+        if self.binder.is_some() || self.monitor.is_some() {
+            return Err(Error::AddressInUse(format!("inproc://{name} is bound in this context")));
+        }
+        Ok(())
+    }
 }
 
 /// A connecter that came before its binder.
@@ -178,12 +190,13 @@ impl Context {
     }
 
     /// Serves a listening socket that Python bound.
-    pub fn listen(&self, socket: &Arc<Socket>, fd: OwnedFd) -> Result<u64> {
+    pub fn listen(&self, socket: &Arc<Socket>, fd: OwnedFd, text: Arc<[u8]>) -> Result<u64> {
         socket.check_process()?;
         drop(socket.enter()?);
         let endpoint = self.id();
         let thread = self.thread()?;
-        thread.post(Command::Listen(Box::new(Listener::new(socket.clone(), endpoint, fd))));
+        socket.events.emit(monitor::LISTENING, fd.as_raw_fd() as u32, &text);
+        thread.post(Command::Listen(Box::new(Listener::new(socket.clone(), endpoint, fd, text))));
         Ok(endpoint)
     }
 
@@ -210,9 +223,7 @@ impl Context {
         let waiting = {
             let mut names = locked(&self.inproc);
             let entry = names.entry(name.to_owned()).or_default();
-            if entry.binder.is_some() {
-                return Err(Error::AddressInUse(format!("inproc://{name} is bound in this context")));
-            }
+            entry.check_free(name)?;
             entry.binder = Some((socket.clone(), endpoint));
             std::mem::take(&mut entry.waiting)
         };
@@ -247,6 +258,13 @@ impl Context {
             let name = if given.is_empty() { binder.routing_id() } else { given };
             socket.join_local(endpoint, ours, name, Some(binder.kind))?;
             binder.join_local(bound, theirs, socket.routing_id(), Some(socket.kind))?;
+            return Ok(endpoint);
+        }
+        if let Some(monitor) = entry.monitor.clone() {
+            drop(names);
+            if let Some(ends) = monitor.reader() {
+                socket.join_local(endpoint, ends, Vec::new(), Some(SocketType::Pair))?;
+            }
             return Ok(endpoint);
         }
         // A name given by CONNECT_ROUTING_ID is a route before there is a peer.
@@ -297,7 +315,7 @@ impl Context {
                 let ended = one.socket.take_if(|socket| ends(socket, one.endpoint)).is_some();
                 !ended || one.theirs.1.has_messages()
             });
-            name.binder.is_some() || !name.waiting.is_empty()
+            name.binder.is_some() || name.monitor.is_some() || !name.waiting.is_empty()
         });
     }
 
@@ -339,8 +357,39 @@ impl Context {
         if fork::is_ours(self.born) {
             self.terminating.store(true, Ordering::Release);
             let sockets: Vec<_> = locked(&self.sockets).values().cloned().collect();
-            sockets.iter().for_each(|socket| socket.terminate());
+            for socket in sockets {
+                socket.terminate();
+                self.stop_monitor(&socket);
+            }
         }
+    }
+
+    /// From now on the socket tells the events in `mask` to whoever connects to the inproc name.
+    pub fn monitor(&self, socket: &Socket, name: &str, mask: u32) -> Result<()> {
+        drop(socket.enter()?);
+        self.stop_monitor(socket);
+        let mut names = locked(&self.inproc);
+        let entry = names.entry(name.to_owned()).or_default();
+        entry.check_free(name)?;
+        // As at a PAIR, the first who waits is the reader; the pipes of others end.
+        let mut waiting = std::mem::take(&mut entry.waiting).into_iter().filter(|one| one.ours.is_none());
+        let monitor = Monitor::new(name.to_owned(), mask, waiting.next().map(|one| one.theirs));
+        entry.monitor = Some(monitor.clone());
+        drop(names);
+        socket.events.replace(Some(monitor));
+        if socket.is_closed() {
+            self.stop_monitor(socket);
+        }
+        Ok(())
+    }
+
+    /// The monitor is told that it ends, and its name is free. Nothing if there is none.
+    pub fn stop_monitor(&self, socket: &Socket) {
+        let Some(old) = socket.events.replace(None) else { return };
+        locked(&self.inproc).retain(|_, name| {
+            name.monitor.take_if(|monitor| Arc::ptr_eq(monitor, &old));
+            name.binder.is_some() || name.monitor.is_some() || !name.waiting.is_empty()
+        });
     }
 
     /// Waits until every socket is closed and has lingered.
@@ -412,6 +461,7 @@ impl Socket {
     pub fn unserve_if_idle(&self) {
         let idle = self.served.load(Ordering::Acquire) == 0;
         if idle && self.is_closed() && !self.gone.swap(true, Ordering::AcqRel) {
+            self.context.stop_monitor(self);
             self.context.unregister(self);
         }
     }

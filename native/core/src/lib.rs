@@ -14,10 +14,12 @@
 //! | [`poller`] | waits for many sockets and raw fds |
 //! | [`proxy`] | moves messages between two sockets |
 //! | [`session`] | what lives between a pipe and whatever connection serves it now |
+//! | [`failure`] | why a connection ends |
 //! | [`handshake`] | greeting, READY, X-SHM: bytes and properties, no I/O |
 //! | [`channel`] | the UNIX socket of a live connection: commands and fds |
 //! | [`reactor`] | one I/O thread: readiness, timers, commands, parking for fork |
 //! | [`listener`] | a listening UNIX socket |
+//! | [`monitor`] | events of a socket's connections, told to one reader over inproc |
 //! | [`signaler`] | ready words and doorbell: how a socket is woken |
 //! | [`lock`] | held for one attempt, never for a wait |
 //! | [`message`] | frames that are owned; frames to be sent |
@@ -27,10 +29,12 @@
 pub mod channel;
 pub mod context;
 pub mod error;
+pub mod failure;
 pub mod handshake;
 pub mod listener;
 pub mod lock;
 pub mod message;
+pub mod monitor;
 pub mod options;
 pub mod origin;
 pub mod pipe;

@@ -3,7 +3,7 @@
 //! The path and its rules are Python's (`transports/ipc.py`); here is only the fd. Running out of fds
 //! pauses accepting, it neither spins nor aborts.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use rustix::net::SocketFlags;
 use shmzmq_shm::fork::Fd;
 
 use crate::context::log;
+use crate::monitor;
 use crate::reactor::{Io, Next};
 use crate::session::Session;
 use crate::socket::Socket;
@@ -22,14 +23,16 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Listener {
     pub socket: Arc<Socket>,
     pub endpoint: u64,
+    /// The endpoint as LAST_ENDPOINT shows it.
+    text: Arc<[u8]>,
     fd: Fd,
     token: u64,
 }
 
 impl Listener {
-    pub fn new(socket: Arc<Socket>, endpoint: u64, fd: OwnedFd) -> Listener {
+    pub fn new(socket: Arc<Socket>, endpoint: u64, fd: OwnedFd, text: Arc<[u8]>) -> Listener {
         socket.serve();
-        Listener { socket, endpoint, fd: fd.into(), token: 0 }
+        Listener { socket, endpoint, text, fd: fd.into(), token: 0 }
     }
 
     pub fn begin(&mut self, io: &mut Io, token: u64) -> Next {
@@ -53,11 +56,16 @@ impl Listener {
         loop {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             match rustix::net::accept_with(&self.fd, flags) {
-                Ok(fd) => accepted.push(Session::accepted(self.socket.clone(), self.endpoint, fd)),
+                Ok(fd) => {
+                    self.socket.events.emit(monitor::ACCEPTED, fd.as_raw_fd() as u32, &self.text);
+                    let (socket, text) = (self.socket.clone(), self.text.clone());
+                    accepted.push(Session::accepted(socket, self.endpoint, fd, text));
+                }
                 Err(Errno::AGAIN) => break,
                 Err(Errno::INTR | Errno::CONNABORTED) => {}
                 Err(errno) => {
                     log("accept", format!("cannot accept, pausing for {PAUSE:?}: {errno}"));
+                    self.socket.events.emit(monitor::ACCEPT_FAILED, errno.raw_os_error() as u32, &self.text);
                     io.out_of_fds();
                     io.call_at(Instant::now() + PAUSE, self.token);
                     break;
@@ -70,6 +78,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
+        self.socket.events.emit(monitor::CLOSED, self.fd.as_raw_fd() as u32, &self.text);
         self.socket.unserve();
     }
 }

@@ -15,9 +15,15 @@ numbers! {
     SNDHWM = 23, RCVHWM = 24, RCVTIMEO = 27, SNDTIMEO = 28, ROUTER_MANDATORY = 33, IMMEDIATE = 39,
     SUBSCRIBE = 6, UNSUBSCRIBE = 7, XPUB_VERBOSE = 40, XPUB_NODROP = 69, XPUB_MANUAL = 71,
     XPUB_WELCOME_MSG = 72, INVERT_MATCHING = 74, XPUB_VERBOSER = 78, XPUB_MANUAL_LAST_VALUE = 98,
-    ONLY_FIRST_SUBSCRIBE = 108, TOPICS_COUNT = 116, PROBE_ROUTER = 51, REQ_CORRELATE = 52, REQ_RELAXED = 53, ROUTER_HANDOVER = 56, HANDSHAKE_IVL = 66,
-    CONFLATE = 54, SPIN_US = 1000, RING_BYTES = 1005, HWM_BYTES = 1006, OVERFLOW = 1008,
+    ONLY_FIRST_SUBSCRIBE = 108, RECONNECT_STOP = 109, TOPICS_COUNT = 116, PROBE_ROUTER = 51,
+    REQ_CORRELATE = 52, REQ_RELAXED = 53, ROUTER_HANDOVER = 56, HANDSHAKE_IVL = 66, CONFLATE = 54,
+    SPIN_US = 1000, RING_BYTES = 1005, HWM_BYTES = 1006, OVERFLOW = 1008,
 }
+
+/// Bits of RECONNECT_STOP.
+pub const STOP_REFUSED: i64 = 1;
+pub const STOP_HANDSHAKE_FAILED: i64 = 2;
+pub const STOP_AFTER_DISCONNECT: i64 = 4;
 
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -42,6 +48,7 @@ pub struct Options {
     pub handshake_ivl: i64,
     pub invert_matching: i64,
     pub only_first_subscribe: i64,
+    pub reconnect_stop: i64,
     pub spin_us: i64,
     pub ring_bytes: i64,
     pub conflate: i64,
@@ -73,6 +80,7 @@ impl Default for Options {
             handshake_ivl: 30_000,
             invert_matching: 0,
             only_first_subscribe: 0,
+            reconnect_stop: 0,
             spin_us: -1,
             ring_bytes: shmzmq_shm::layout::RING_BYTES as i64,
             conflate: 0,
@@ -103,6 +111,7 @@ impl Options {
             HANDSHAKE_IVL => &mut self.handshake_ivl,
             INVERT_MATCHING => &mut self.invert_matching,
             ONLY_FIRST_SUBSCRIBE => &mut self.only_first_subscribe,
+            RECONNECT_STOP => &mut self.reconnect_stop,
             SPIN_US => &mut self.spin_us,
             RING_BYTES => &mut self.ring_bytes,
             CONFLATE => &mut self.conflate,

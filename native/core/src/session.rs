@@ -17,6 +17,7 @@
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -32,8 +33,10 @@ use shmzmq_zmtp::{Event, Inbound, Ready};
 
 use crate::channel::Channel;
 use crate::context::log;
+use crate::failure::{Failure, Tell};
 use crate::handshake::{self, Facts, Terms};
-use crate::options::{Options, credit};
+use crate::monitor;
+use crate::options::{self, Options, credit};
 use crate::origin::Origin;
 use crate::pipe::Peer;
 use crate::pipe::overflow::Policy;
@@ -70,6 +73,14 @@ impl Address {
         match self {
             Address::Path(path) => SocketAddrUnix::new(path.as_path()),
             Address::Abstract(name) => SocketAddrUnix::new_abstract_name(name),
+        }
+    }
+
+    /// The endpoint as LAST_ENDPOINT shows it.
+    fn text(&self) -> Arc<[u8]> {
+        match self {
+            Address::Path(path) => [b"ipc://", path.as_os_str().as_bytes()].concat().into(),
+            Address::Abstract(name) => [b"ipc://@", name.as_slice()].concat().into(),
         }
     }
 }
@@ -118,6 +129,8 @@ pub struct Session {
     token: u64,
     /// None: accepted.
     address: Option<Address>,
+    /// The endpoint in events.
+    text: Arc<[u8]>,
     slot: Option<usize>,
     link: Option<Link>,
     /// A ring whose pipe still has a queue to be moved into it.
@@ -133,35 +146,35 @@ pub struct Session {
     refused: bool,
 }
 
-/// A reason to end a connection; the text says whose and what.
-struct Failure(String);
-
-impl<T: std::fmt::Display> From<T> for Failure {
-    fn from(error: T) -> Self {
-        Failure(error.to_string())
-    }
-}
-
+/// What a step of a session comes to.
 type Step<T> = Result<T, Failure>;
 
 impl Session {
-    pub fn accepted(socket: Arc<Socket>, endpoint: u64, fd: OwnedFd) -> Session {
-        let mut session = Session::new(socket, endpoint, None, None);
+    pub fn accepted(socket: Arc<Socket>, endpoint: u64, fd: OwnedFd, text: Arc<[u8]>) -> Session {
+        let mut session = Session::new(socket, endpoint, None, text, None);
         session.link = Some(Link::new(fd));
         session
     }
 
     pub fn connecter(socket: Arc<Socket>, endpoint: u64, address: Address, slot: Option<usize>) -> Session {
-        Session::new(socket, endpoint, Some(address), slot)
+        let text = address.text();
+        Session::new(socket, endpoint, Some(address), text, slot)
     }
 
-    fn new(socket: Arc<Socket>, endpoint: u64, address: Option<Address>, slot: Option<usize>) -> Session {
+    fn new(
+        socket: Arc<Socket>,
+        endpoint: u64,
+        address: Option<Address>,
+        text: Arc<[u8]>,
+        slot: Option<usize>,
+    ) -> Session {
         socket.serve();
         Session {
             socket,
             endpoint,
             token: 0,
             address,
+            text,
             slot,
             link: None,
             flushing: None,
@@ -204,18 +217,30 @@ impl Session {
                 let opened = self.open(io);
                 self.settle(io, opened)
             }
-            Err(Errno::AGAIN) => {
-                self.dial_later(io, BACKLOG_RETRY);
-                Next::Stay
+            Err((fd, errno)) => {
+                if let Some(fd) = fd {
+                    self.tell(monitor::CLOSED, fd as u32);
+                }
+                let stops = self.options().reconnect_stop & options::STOP_REFUSED != 0;
+                match errno {
+                    Errno::AGAIN => self.dial_later(io, BACKLOG_RETRY),
+                    Errno::CONNREFUSED if stops => self.give_up(),
+                    _ => self.retry(io),
+                }
             }
-            Err(_) => self.retry(io),
         }
     }
 
-    fn dial_later(&mut self, io: &mut Io, delay: Duration) {
+    fn dial_later(&mut self, io: &mut Io, delay: Duration) -> Next {
         let at = Instant::now() + delay;
         self.dial_at = Some(at);
         io.call_at(at, self.token);
+        self.tell(monitor::CONNECT_RETRIED, u32::try_from(delay.as_millis()).unwrap_or(u32::MAX));
+        Next::Stay
+    }
+
+    fn tell(&self, event: u32, value: u32) {
+        self.socket.events.emit(event, value, &self.text);
     }
 
     /// Connecter: waits RECONNECT_IVL, doubled up to RECONNECT_IVL_MAX if that is set, else with
@@ -225,19 +250,18 @@ impl Session {
             return Next::Remove;
         }
         let options = self.options();
-        let Ok(interval) = u64::try_from(options.reconnect_ivl) else { return self.give_up() };
+        let Ok(interval @ 1..) = u64::try_from(options.reconnect_ivl) else { return self.give_up() };
         let delay = if options.reconnect_ivl_max > 0 {
             let doubled = interval.saturating_mul(1 << self.attempts.min(20));
             doubled.min((options.reconnect_ivl_max as u64).max(interval))
         } else {
-            interval + RandomState::new().hash_one(self.attempts) % interval.max(1)
+            interval + RandomState::new().hash_one(self.attempts) % interval
         };
         self.attempts += 1;
-        self.dial_later(io, Duration::from_millis(delay));
-        Next::Stay
+        self.dial_later(io, Duration::from_millis(delay))
     }
 
-    /// RECONNECT_IVL is -1: the pipe will see no other connection.
+    /// RECONNECT_IVL is 0 or less, or RECONNECT_STOP applies: the pipe will see no other connection.
     fn give_up(&mut self) -> Next {
         if let Some(slot) = self.slot.take() {
             self.socket.drop_pipe(slot, Discard::PeerGone);
@@ -254,9 +278,16 @@ impl Session {
             io.call_at(by, self.token);
         }
         let connecter = self.address.is_some();
+        if let (true, Some(fd)) = (connecter, self.link_fd()) {
+            self.tell(monitor::CONNECTED, fd);
+        }
         let link = self.link.as_mut().ok_or("no connection")?;
         io.watch(link.channel.fd(), self.token)?;
         link.hello(connecter, &self.socket, &options)
+    }
+
+    fn link_fd(&self) -> Option<u32> {
+        self.link.as_ref().map(|link| link.channel.fd().as_raw_fd() as u32)
     }
 
     /// The first dial, in the caller's thread: it saves the first wake-up of the I/O thread. Whatever
@@ -276,13 +307,13 @@ impl Session {
         }
         // Asked first: what a dead process sent before it died is then all there to be read.
         let dead = self.peer_process_is_dead();
-        let done = self.receive(io).and_then(|open| {
+        let done = self.receive(io).and_then(|()| {
             if flags.contains(EventFlags::OUT)
                 && let Some(link) = &self.link
             {
                 link.channel.flush();
             }
-            if open && !dead { Ok(()) } else { Err(Failure(String::new())) }
+            if dead { Err(Failure::gone(Errno::PIPE)) } else { Ok(()) }
         });
         self.settle(io, done)
     }
@@ -297,20 +328,21 @@ impl Session {
         rustix::event::poll(&mut polled, Some(&now)) == Ok(1)
     }
 
-    /// Reads to the end of what is there. False: EOF.
-    fn receive(&mut self, io: &mut Io) -> Step<bool> {
+    /// Reads to the end of what is there. The end of the connection is a failure that nobody is to blame for.
+    fn receive(&mut self, io: &mut Io) -> Step<()> {
         let mut buffer = [0; COMMAND_BYTES];
         loop {
             let link = self.link.as_mut().ok_or("no connection")?;
             let bytes = match link.channel.receive(&mut buffer, &mut link.fds) {
-                Ok(0) | Err(Errno::CONNRESET) => return Ok(false),
+                Ok(0) => return Err(Failure::gone(Errno::PIPE)),
                 Ok(bytes) => bytes,
-                Err(Errno::AGAIN) => return Ok(true),
+                Err(Errno::CONNRESET) => return Err(Failure::gone(Errno::CONNRESET)),
+                Err(Errno::AGAIN) => return Ok(()),
                 Err(Errno::INTR) => continue,
-                Err(errno) => return Err(Failure(format!("cannot receive: {errno}"))),
+                Err(errno) => return Err(format!("cannot receive: {errno}").into()),
             };
             if link.fds.len() > FDS_AHEAD {
-                return Err(Failure("peer sends fds that no command asks for".to_owned()));
+                return Err("peer sends fds that no command asks for".into());
             }
             link.inbound.feed(&buffer[..bytes]);
             while let Some(event) = self.next_event()? {
@@ -321,7 +353,7 @@ impl Session {
 
     fn next_event(&mut self) -> Step<Option<Event>> {
         match &mut self.link {
-            Some(link) => Ok(link.inbound.next()?),
+            Some(link) => link.inbound.next().map_err(Failure::protocol),
             None => Ok(None),
         }
     }
@@ -330,16 +362,19 @@ impl Session {
         let Event::Command { name, body } = event else {
             return match event {
                 Event::Greeting { .. } => Ok(()),
-                _ => Err(Failure("peer sent a message on a connection that has rings".to_owned())),
+                _ => Err("peer sent a message on a connection that has rings".into()),
             };
         };
         let name = String::from_utf8_lossy(&name).into_owned();
         let link = self.link.as_ref().ok_or("no connection")?;
         match (name.as_str(), &link.phase) {
             ("READY", Phase::Hello) => self.on_ready_command(&body),
-            ("ERROR", _) => Err(Failure(format!("peer refuses: {}", shmzmq_zmtp::parse_error(&body)?))),
+            ("ERROR", _) => {
+                let text = shmzmq_zmtp::parse_error(&body).map_err(Failure::protocol)?;
+                Err(Failure { reason: format!("peer refuses: {text}"), tell: Tell::Disconnected })
+            }
             (handshake::NO, _) => {
-                Err(Failure(format!("peer has no rings: {}", String::from_utf8_lossy(&body))))
+                Err(Failure::no_rings(&format!("peer has no rings: {}", String::from_utf8_lossy(&body))))
             }
             (handshake::OFFER, Phase::Wanting) => self.on_offer(io, &Facts::parse(&body)),
             (handshake::ACCEPT, Phase::Offered { .. }) => self.on_accept(io, &Facts::parse(&body)),
@@ -355,7 +390,7 @@ impl Session {
                 Ok(())
             }
             (handshake::OFFER | handshake::ACCEPT | handshake::RING | "READY", _) => {
-                Err(Failure(format!("peer sent {name} out of turn")))
+                Err(format!("peer sent {name} out of turn").into())
             }
             // Unknown commands are ignored (RFC 37): that is how a later version adds one.
             _ => Ok(()),
@@ -363,7 +398,7 @@ impl Session {
     }
 
     fn on_ready_command(&mut self, body: &[u8]) -> Step<()> {
-        let ready = Ready::parse(body)?;
+        let ready = Ready::parse(body).map_err(Failure::protocol)?;
         let options = self.options();
         let kind = self.socket.kind;
         let link = self.link.as_mut().ok_or("no connection")?;
@@ -371,7 +406,7 @@ impl Session {
             let mut bytes = Vec::new();
             shmzmq_zmtp::encode_error("Invalid socket type", &mut bytes);
             link.channel.send(bytes, &[])?;
-            return Err(error.into());
+            return Err(Failure::protocol(error));
         }
         link.routing_id = ready.identity.clone();
         let terms = handshake::terms(ready.properties.get(handshake::PROPERTY));
@@ -394,10 +429,10 @@ impl Session {
     fn refuse_rings(&mut self, reason: &str, options: &Options) -> Step<()> {
         let link = self.link.as_mut().ok_or("no connection")?;
         if self.address.is_none() {
-            link.channel.send(handshake::ready(self.socket.kind, options), &[])?;
+            link.channel.send(handshake::ready(self.socket.kind, options), &[]).map_err(Failure::send)?;
         }
-        link.channel.send(handshake::no(reason), &[])?;
-        Err(Failure(format!("no rings: {reason}")))
+        link.channel.send(handshake::no(reason), &[]).map_err(Failure::send)?;
+        Err(Failure::no_rings(&format!("no rings: {reason}")))
     }
 
     /// Binder: makes the segment and answers READY and OFFER in one.
@@ -409,7 +444,8 @@ impl Session {
         let mut bytes = handshake::ready(self.socket.kind, options);
         bytes.extend(handshake::offer(ring_bytes, slot, keeps_bells()));
         let signaler = &self.socket.signaler;
-        link.channel.send(bytes, &[fd.as_fd(), signaler.page_fd(), signaler.event_fd()])?;
+        let fds = [fd.as_fd(), signaler.page_fd(), signaler.event_fd()];
+        link.channel.send(bytes, &fds).map_err(Failure::send)?;
         link.phase = Phase::Offered { segment };
         Ok(())
     }
@@ -420,7 +456,7 @@ impl Session {
         let link = self.link.as_mut().ok_or("no connection")?;
         let (fd, page, event) = match (link.fds.pop_front(), link.fds.pop_front(), link.fds.pop_front()) {
             (Some(fd), Some(page), Some(event)) => (fd, page, event),
-            _ => return Err(Failure("peer's OFFER lacks its three fds".to_owned())),
+            _ => return Err("peer's OFFER lacks its three fds".into()),
         };
         let ring_bytes = facts.number("ring").ok_or("peer's OFFER names no ring size")?;
         let theirs = facts.number("slot").ok_or("peer's OFFER names no slot")? as u32;
@@ -437,7 +473,7 @@ impl Session {
         let accept = handshake::accept(slot, true);
         let wants_bell = facts.number("bell") == Some(1);
         let fds = [ours.page_fd(), ours.event_fd()];
-        link.channel.send(accept, &fds[..if wants_bell { 2 } else { 1 }])?;
+        link.channel.send(accept, &fds[..if wants_bell { 2 } else { 1 }]).map_err(Failure::send)?;
         self.join(io, &segment, Arc::new(signaler), &options)
     }
 
@@ -451,7 +487,7 @@ impl Session {
         let event = event.filter(|_| keeps_bells());
         let signaler = PeerSignaler::new(page.as_fd(), event, theirs, link.channel.clone())?;
         let Phase::Offered { segment } = std::mem::replace(&mut link.phase, Phase::Live) else {
-            return Err(Failure("no OFFER is out".to_owned()));
+            return Err("no OFFER is out".into());
         };
         self.join(io, &segment, Arc::new(signaler), &options)
     }
@@ -503,7 +539,10 @@ impl Session {
             routing_id: link.routing_id.clone(),
             session: SessionHandle { thread: io.thread.clone(), token: self.token },
         };
-        match self.socket.attach(slot, connection) {
+        let attached = self.socket.attach(slot, connection);
+        self.tell(monitor::HANDSHAKE_SUCCEEDED, 0);
+        self.tell_rings(segment.ring_bytes);
+        match attached {
             Attach::Done => Ok(()),
             Attach::Flush(ring) => {
                 self.flushing = Some(ring);
@@ -512,7 +551,7 @@ impl Session {
             Attach::Refused => {
                 self.slot = None;
                 self.refused = true;
-                Err(Failure("socket takes no further peer".to_owned()))
+                Err("socket takes no further peer".into())
             }
         }
     }
@@ -531,7 +570,7 @@ impl Session {
                 Flush::Finished => {
                     self.slot = None;
                     self.socket.part(slot);
-                    return Err(Failure(String::new()));
+                    return Err(Failure { reason: String::new(), tell: Tell::Nothing });
                 }
             }
         }
@@ -562,8 +601,9 @@ impl Session {
             return Next::Remove;
         }
         if self.handshake_by.is_some_and(|by| by <= now) {
-            let late = Err(Failure("handshake took longer than HANDSHAKE_IVL".to_owned()));
-            return self.settle(io, late);
+            let reason = "handshake took longer than HANDSHAKE_IVL".to_owned();
+            // libzmq's value: what its last read had said.
+            return self.settle(io, Err(Failure { reason, tell: Tell::Errno(libc::EAGAIN) }));
         }
         if self.dial_at.is_some_and(|at| at <= now) {
             return self.dial(io);
@@ -607,14 +647,17 @@ impl Session {
         if self.link.is_none() {
             return Next::Stay;
         }
-        let killed = Err(Failure(reason.to_owned()));
-        self.settle(io, killed)
+        // Whoever found the peer's mistake has counted it.
+        self.end(io, reason.into())
     }
 
     /// `unbind`, `disconnect` or `close`. What is queued may still be delivered until `linger`, None for
     /// ever; everything else ends now, and what has arrived can still be read.
     pub fn on_stop(&mut self, io: &mut Io, linger: Option<Instant>) -> Next {
-        let queued = self.slot.is_some_and(|slot| self.socket.queued(slot) > 0);
+        let mut queued = self.slot.is_some_and(|slot| self.socket.queued(slot) > 0);
+        if self.options().reconnect_stop & options::STOP_AFTER_DISCONNECT != 0 && !self.socket.is_closed() {
+            queued &= self.link.is_some();
+        }
         if queued || self.flushing.is_some() {
             if let Some(slot) = self.slot {
                 self.socket.retire(slot);
@@ -644,11 +687,11 @@ impl Session {
         Next::Remove
     }
 
-    /// After every step: a failure ends the connection, and a connecter begins again.
+    /// After every step: a failure is counted and ends the connection.
     fn settle(&mut self, io: &mut Io, done: Step<()>) -> Next {
-        let Err(Failure(reason)) = done else { return Next::Stay };
-        let live = matches!(self.link.as_ref().map(|link| &link.phase), Some(Phase::Live));
-        if !reason.is_empty() {
+        let Err(failure) = done else { return Next::Stay };
+        let live = self.is_live();
+        if !failure.reason.is_empty() {
             let mut state = self.socket.state();
             if live {
                 state.core.stats.protocol_errors += 1;
@@ -656,11 +699,34 @@ impl Session {
                 state.core.stats.handshakes_failed += 1;
             }
             drop(state);
+        }
+        self.end(io, failure)
+    }
+
+    fn is_live(&self) -> bool {
+        matches!(self.link.as_ref().map(|link| &link.phase), Some(Phase::Live))
+    }
+
+    /// Ends the connection; a connecter begins again.
+    fn end(&mut self, io: &mut Io, failure: Failure) -> Next {
+        let Failure { reason, tell } = failure;
+        let live = self.is_live();
+        if !reason.is_empty() {
             log(if live { "connection" } else { "handshake" }, format!("connection ended: {reason}"));
         }
-        let comes_back = self.options().reconnect_ivl >= 0;
-        self.drop_link(io, comes_back);
-        if self.closed.is_some() && self.slot.is_none_or(|slot| self.socket.queued(slot) == 0) {
+        let options = self.options();
+        let stops = !live && options.reconnect_stop & options::STOP_HANDSHAKE_FAILED != 0;
+        let fd = self.link_fd();
+        self.drop_link(io, options.reconnect_ivl > 0);
+        let over = self.closed.is_some() || self.socket.is_closed();
+        let over = over && self.slot.is_none_or(|slot| self.socket.queued(slot) == 0);
+        // Of a closed socket the peer may hear before our own Close comes: it is we who ended it.
+        if let Some(fd) = fd
+            && !(over && live && self.closed.is_none())
+        {
+            self.tell_end(live, &reason, tell, fd);
+        }
+        if over {
             if let Some(slot) = self.slot.take() {
                 self.socket.drop_pipe(slot, Discard::Linger);
             }
@@ -670,7 +736,37 @@ impl Session {
             // Our own type takes no further peer: to dial again would only disturb the other side.
             return Next::Remove;
         }
+        if stops && self.address.is_some() {
+            return self.give_up();
+        }
         self.retry(io)
+    }
+
+    /// Tells the monitor how a connection ended that the socket did not end.
+    fn tell_end(&self, live: bool, reason: &str, tell: Tell, fd: u32) {
+        let event = match (live, reason) {
+            (false, _) => Some((monitor::NO_RINGS, if reason.is_empty() { "peer left" } else { reason })),
+            (true, "") => None,
+            (true, _) => Some((monitor::BROKEN, reason)),
+        };
+        match tell {
+            Tell::Nothing => return,
+            Tell::Errno(errno) if !live => self.tell(monitor::HANDSHAKE_FAILED_NO_DETAIL, errno as u32),
+            Tell::Protocol(code) if !live => self.tell(monitor::HANDSHAKE_FAILED_PROTOCOL, code),
+            _ => {}
+        }
+        if let Some((event, detail)) = event {
+            self.socket.events.emit_with(event, fd, &self.text, detail);
+        }
+        self.tell(monitor::DISCONNECTED, fd);
+    }
+
+    /// Tells the monitor which rings the connection has.
+    fn tell_rings(&self, ring_bytes: usize) {
+        let peer = self.link.as_ref().map_or(Peer::default(), |link| link.peer);
+        let detail = format!("pid={} uid={} ring={ring_bytes}", peer.pid, peer.uid);
+        let fd = self.link_fd().unwrap_or(u32::MAX);
+        self.socket.events.emit_with(monitor::RINGS, fd, &self.text, &detail);
     }
 
     /// Closes the connection and tells the socket.
@@ -733,8 +829,8 @@ impl Link {
         }
         match self.channel.send(bytes, &[]) {
             // Somebody who only looked whether we are here, as a second `bind` of the path does.
-            Err(Errno::PIPE | Errno::CONNRESET) => Err(Failure(String::new())),
-            sent => Ok(sent?),
+            Err(errno @ (Errno::PIPE | Errno::CONNRESET)) => Err(Failure::gone(errno)),
+            sent => sent.map_err(Failure::send),
         }
     }
 
@@ -743,7 +839,8 @@ impl Link {
         self.peer = credentials(self.channel.fd())?;
         let (uid, ours) = (self.peer.uid, rustix::process::geteuid().as_raw());
         if uid != ours {
-            return Err(Failure(format!("peer has uid {uid}, we have {ours}: no rings")));
+            let reason = format!("peer has uid {uid}, we have {ours}: no rings");
+            return Err(Failure { reason, tell: Tell::Errno(libc::EACCES) });
         }
         Ok(())
     }
@@ -804,9 +901,14 @@ fn credentials(fd: BorrowedFd<'_>) -> Result<Peer, Errno> {
     if done == 0 { Ok(Peer { pid: found.pid, uid: found.uid, gid: found.gid }) } else { Err(Errno::INVAL) }
 }
 
-fn connect(address: &Address) -> Result<OwnedFd, Errno> {
+/// A failure has the number of the fd that was tried and closed, if there was one.
+fn connect(address: &Address) -> Result<OwnedFd, (Option<i32>, Errno)> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let fd = rustix::net::socket_with(AddressFamily::UNIX, OsSocketType::STREAM, flags, None)?;
-    rustix::net::connect(&fd, &address.to_os()?)?;
-    Ok(fd)
+    let fd = rustix::net::socket_with(AddressFamily::UNIX, OsSocketType::STREAM, flags, None)
+        .map_err(|errno| (None, errno))?;
+    let connected = address.to_os().and_then(|address| rustix::net::connect(&fd, &address));
+    match connected {
+        Ok(()) => Ok(fd),
+        Err(errno) => Err((Some(fd.as_raw_fd()), errno)),
+    }
 }

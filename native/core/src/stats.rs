@@ -54,6 +54,8 @@ pub struct Stats {
     pub handshakes_failed: u64,
     pub connected: u64,
     pub disconnected: u64,
+    /// Events that a monitor had no room for.
+    pub events_dropped: u64,
 }
 
 impl Stats {
@@ -78,6 +80,7 @@ impl Stats {
             ("handshakes_failed", self.handshakes_failed),
             ("connected", self.connected),
             ("disconnected", self.disconnected),
+            ("events_dropped", self.events_dropped),
         ]
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))

@@ -129,11 +129,11 @@ impl Socket {
     }
 
     /// Serves a listening UNIX socket; takes the fd over.
-    fn _listen(&self, py: Python<'_>, fd: i32) -> PyResult<u64> {
+    fn _listen(&self, py: Python<'_>, fd: i32, text: Vec<u8>) -> PyResult<u64> {
         let core = self.core(py)?;
         // SAFETY: the caller detached the fd from its Python socket and gives it away.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        core.context.listen(core, fd).map_err(|error| raise(py, &error))
+        core.context.listen(core, fd, text.into()).map_err(|error| raise(py, &error))
     }
 
     fn _connect_path(&self, py: Python<'_>, path: Vec<u8>) -> PyResult<u64> {
@@ -210,6 +210,24 @@ impl Socket {
 
     fn _set_routing_id(&self, py: Python<'_>, id: Vec<u8>) -> PyResult<()> {
         self.core(py)?.set_routing_id(&id).map_err(|error| raise(py, &error))
+    }
+
+    /// Tells events in `mask` at an inproc name from now on; with no name to nobody.
+    fn _monitor(&self, py: Python<'_>, name: Option<&str>, mask: u32) -> PyResult<()> {
+        let core = self.core(py)?;
+        match name {
+            Some(name) => core.context.monitor(core, name, mask).map_err(|error| raise(py, &error)),
+            None => {
+                core.context.stop_monitor(core);
+                Ok(())
+            }
+        }
+    }
+
+    /// Tells one event: those of a bind that failed.
+    fn _emit(&self, py: Python<'_>, event: u32, value: u32, endpoint: Vec<u8>) -> PyResult<()> {
+        self.core(py)?.events.emit(event, value, &endpoint);
+        Ok(())
     }
 
     fn _set_connect_routing_id(&self, py: Python<'_>, id: Vec<u8>) -> PyResult<()> {

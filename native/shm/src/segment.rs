@@ -86,7 +86,8 @@ fn word(map: &Map, offset: usize) -> &AtomicU64 {
 /// The rings and words of one connection.
 pub struct PipeSegment {
     map: Arc<Map>,
-    ring_bytes: usize,
+    /// Of each direction.
+    pub ring_bytes: usize,
 }
 
 impl PipeSegment {

@@ -14,7 +14,6 @@ const CLIP: usize = 64;
 // libzmq's values of ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL (zmq.h, 4.3), which pyzmq programs compare.
 const UNSPECIFIED: u32 = 0x1000_0000;
 const UNEXPECTED_COMMAND: u32 = 0x1000_0001;
-const MALFORMED_COMMAND: u32 = 0x1000_0011;
 const MALFORMED_ERROR: u32 = 0x1000_0015;
 const INVALID_METADATA: u32 = 0x1000_0018;
 const MECHANISM_MISMATCH: u32 = 0x1100_0002;
@@ -193,8 +192,10 @@ impl ProtocolError {
             | E::LengthReserved { .. }
             | E::FrameTooLarge { .. } => Some(UNSPECIFIED),
             E::MechanismMismatch { .. } => Some(MECHANISM_MISMATCH),
-            E::UnexpectedMessage { .. } | E::UnexpectedCommand { .. } => Some(UNEXPECTED_COMMAND),
-            E::MalformedCommand { .. } => Some(MALFORMED_COMMAND),
+            // A command without a name is to libzmq's NULL handshake one that is not READY.
+            E::UnexpectedMessage { .. } | E::UnexpectedCommand { .. } | E::MalformedCommand { .. } => {
+                Some(UNEXPECTED_COMMAND)
+            }
             E::MalformedError { .. } => Some(MALFORMED_ERROR),
             E::MetadataTooLarge { .. }
             | E::TooManyProperties { .. }

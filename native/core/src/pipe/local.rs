@@ -126,6 +126,12 @@ impl LocalOut {
         queue.set_limits(limits);
     }
 
+    /// For a writer that is no socket: at most so many messages, 0 for no limit.
+    pub fn limit(&self, messages: i64) {
+        let limits = Limits { sndhwm: messages, rcvhwm: 0, hwm_bytes: 0, policy: Policy::Own };
+        self.shared.queue.lock().set_limits(limits);
+    }
+
     pub fn set_limits(&self, sndhwm: i64, hwm_bytes: i64) {
         let mut queue = self.shared.queue.lock();
         if let Some(limits) = queue.limits {

@@ -412,6 +412,8 @@ impl RingIn {
             Err(poisoned) => return broken(poisoned),
         };
         if maxmsgsize >= 0 && frame.len as u64 > maxmsgsize as u64 {
+            // Counted as taken: a message that is sent anew after each connection it broke would end them all.
+            self.consume(frame, stats);
             return Read::Broken(format!("frame of {} bytes exceeds MAXMSGSIZE {maxmsgsize}", frame.len));
         }
         let Some(to) = sink.room(frame.len, frame.more) else { return Read::NoRoom };

@@ -449,7 +449,8 @@ impl Socket {
     }
 
     pub fn stats(&self) -> Stats {
-        self.state().core.stats.clone()
+        let stats = self.state().core.stats.clone();
+        Stats { events_dropped: self.events.dropped(), ..stats }
     }
 
     pub fn linger(&self) -> i64 {

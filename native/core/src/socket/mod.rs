@@ -45,6 +45,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::lock::{AttemptLock, Guard};
 use crate::message::{Frames, Payload, Sink};
+use crate::monitor::Events;
 use crate::options::{HWM_BYTES, Options, RCVHWM, SNDHWM};
 use crate::origin::Origin;
 use crate::pipe::overflow::Policy;
@@ -111,6 +112,7 @@ pub struct Socket {
     pub kind: SocketType,
     pub context: Arc<Context>,
     pub signaler: Arc<Signaler>,
+    pub events: Events,
     born: u64,
     state: AttemptLock<State>,
     leading: AtomicBool,
@@ -169,6 +171,7 @@ impl Socket {
             signaler,
             born: fork::generation(),
             state: AttemptLock::new(state),
+            events: Events::default(),
             leading: AtomicBool::new(false),
             followers: AtomicU32::new(0),
             waiting: AtomicU32::new(0),

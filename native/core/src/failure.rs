@@ -1,0 +1,60 @@
+//! A failure: why a connection ends, for the log in words and for a monitor as an event.
+//!
+//! Who counts it, and what the session does next, is session.rs' business.
+
+use rustix::io::Errno;
+use shmzmq_zmtp::ProtocolError;
+
+/// What a monitor is told of the end of a connection, before or beside DISCONNECTED.
+#[derive(Clone, Copy)]
+pub enum Tell {
+    /// Nothing at all, not even DISCONNECTED: the socket ends it.
+    Nothing,
+    /// DISCONNECTED alone, also if the handshake was not over.
+    Disconnected,
+    /// In a handshake HANDSHAKE_FAILED_NO_DETAIL with this errno.
+    Errno(i32),
+    /// In a handshake HANDSHAKE_FAILED_PROTOCOL with this number of libzmq's.
+    Protocol(u32),
+}
+
+/// A reason to end a connection; the text says whose and what, and is empty if nobody is to blame.
+pub struct Failure {
+    pub reason: String,
+    pub tell: Tell,
+}
+
+impl<T: std::fmt::Display> From<T> for Failure {
+    fn from(error: T) -> Self {
+        Failure { reason: error.to_string(), tell: Tell::Errno(libc::EPROTO) }
+    }
+}
+
+impl Failure {
+    /// The peer left: EPIPE at the end of what it sent, ECONNRESET if it had not read all.
+    pub fn gone(errno: Errno) -> Failure {
+        Failure { reason: String::new(), tell: Tell::Errno(errno.raw_os_error()) }
+    }
+
+    pub fn send(errno: Errno) -> Failure {
+        Failure { reason: errno.to_string(), tell: Tell::Errno(errno.raw_os_error()) }
+    }
+
+    /// READY with metadata that does not fit ends the connection without another event, as in libzmq.
+    pub fn protocol(error: ProtocolError) -> Failure {
+        let tell = match error.code() {
+            Some(INVALID_METADATA) => Tell::Disconnected,
+            Some(code) => Tell::Protocol(code),
+            None => Tell::Errno(libc::EPROTO),
+        };
+        Failure { reason: error.to_string(), tell }
+    }
+
+    /// The peer speaks ZMTP, but there is no ring for it.
+    pub fn no_rings(reason: &str) -> Failure {
+        Failure { reason: reason.to_owned(), tell: Tell::Errno(libc::EPROTONOSUPPORT) }
+    }
+}
+
+/// libzmq's PROTOCOL_ERROR_ZMTP_INVALID_METADATA.
+const INVALID_METADATA: u32 = 0x1000_0018;
