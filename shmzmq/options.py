@@ -225,7 +225,9 @@ _IDENTITY_ROWS: Final = (
          applies_to=_ROUTERS | {_T.REQ, _T.DEALER}),
     _row(_S.CONNECT_ROUTING_ID, "routing id for the peer of the next connect", unit="bytes", minimum=1,
          effect=_NEXT, **_WRITE_ONLY, applies_to=_ROUTERS | {_T.STREAM}),
-    _refused(_S.ROUTER_NOTIFY, "tell a ROUTER of peers that come (1) and go (2); draft"),
+    _row(_S.ROUTER_NOTIFY, "receive an empty message of each peer that comes (1) and goes (2); draft",
+         unit="RouterNotify", minimum=0, maximum=3, default=0, effect=_NEXT,
+         applies_to=frozenset({_T.ROUTER})),
     _row(_S.REQ_CORRELATE, "REQ marks requests and drops replies to others", **_TRUTHY, **_WRITE_ONLY,
          applies_to=frozenset({_T.REQ})),
     _row(_S.REQ_RELAXED, "REQ may send again without having received a reply", **_TRUTHY, **_WRITE_ONLY,
@@ -336,9 +338,13 @@ _CONNECTION_ROWS: Final = (
          default=-1, effect=_NEXT, **_REFUSE, reason=_NOT_YET),
     _row(_S.METADATA, "property shown to peers in the handshake; draft", unit="bytes", form="X-name:value",
          effect=_NEXT, **_WRITE_ONLY, **_REMEMBER, reason=_NOT_YET),
-    _refused(_S.HELLO_MSG, "first message to each new peer; draft"),
-    _refused(_S.DISCONNECT_MSG, "message delivered here when a peer goes; draft"),
-    _refused(_S.HICCUP_MSG, "message delivered here when a connection is lost for a while; draft"),
+    _row(_S.HELLO_MSG, "first message to each new peer; empty = none; draft", unit="bytes", minimum=0,
+         default=b"", effect=_NEXT, **_WRITE_ONLY, applies_to=frozenset({_T.ROUTER, _T.DEALER})),
+    _row(_S.DISCONNECT_MSG, "message received here when a peer that had connected is gone; empty = none;"
+         " draft", unit="bytes", minimum=0, default=b"", **_WRITE_ONLY, applies_to=frozenset({_T.ROUTER})),
+    _row(_S.HICCUP_MSG, "message received here when a connection that we made is lost for a while;"
+         " empty = none; draft", unit="bytes", minimum=0, default=b"", **_WRITE_ONLY,
+         applies_to=frozenset({_T.DEALER})),
     _refused(_S.BLOCKY, "an option of the Context, not of a Socket: 0 lets new sockets have LINGER 0"),
 )  # fmt: skip
 

@@ -72,12 +72,14 @@ _NATIVE = frozenset(
         _O.RCVTIMEO, _O.SNDTIMEO, _O.ROUTER_MANDATORY, _O.IMMEDIATE, _O.PROBE_ROUTER, _O.REQ_CORRELATE,
         _O.REQ_RELAXED, _O.ROUTER_HANDOVER, _O.HANDSHAKE_IVL, _O.XPUB_VERBOSE, _O.XPUB_VERBOSER,
         _O.XPUB_MANUAL, _O.XPUB_MANUAL_LAST_VALUE, _O.XPUB_NODROP, _O.ONLY_FIRST_SUBSCRIBE,
-        _O.INVERT_MATCHING, _O.TOPICS_COUNT, _O.CONFLATE, _O.RECONNECT_STOP, ShmOption.SPIN_US,
-        ShmOption.RING_BYTES, ShmOption.HWM_BYTES, ShmOption.OVERFLOW,
+        _O.INVERT_MATCHING, _O.TOPICS_COUNT, _O.CONFLATE, _O.RECONNECT_STOP, _O.ROUTER_NOTIFY,
+        ShmOption.SPIN_US, ShmOption.RING_BYTES, ShmOption.HWM_BYTES, ShmOption.OVERFLOW,
     }
 )  # fmt: skip
 # The same, with bytes; they cannot be read.
 _NATIVE_BYTES = frozenset({_O.SUBSCRIBE, _O.UNSUBSCRIBE, _O.XPUB_WELCOME_MSG})
+# Options that are a message for one end of a connection.
+_MESSAGES = frozenset({_O.HELLO_MSG, _O.DISCONNECT_MSG, _O.HICCUP_MSG})
 # Options that are read from the socket's state.
 _STATE: dict[int, Callable[[Socket[Any]], Any]] = {
     _O.TYPE: lambda socket: int(socket._type),
@@ -560,6 +562,8 @@ class Socket(NativeSocket, SocketAttributes, Generic[_ReturnT_co]):
             elif row.number in _NATIVE_BYTES:
                 self._set_bytes(row.number, value)
                 return
+            elif row.number in _MESSAGES:
+                self._set_message(row.number, value)
         elif row.number in _NATIVE and self._type in row.applies_to:
             self._set_int(row.number, value)
             self._linger_was_set |= row.number == _O.LINGER

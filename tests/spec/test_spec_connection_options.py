@@ -1,6 +1,7 @@
 """Options of connections do what they say; a monitor is the witness.
 
-Source: zmq_setsockopt(3), RECONNECT_STOP's draft section of it included.
+Source: zmq_setsockopt(3), the draft options' sections of it included. pyzmq's libzmq has no draft options:
+their tests run on shmzmq only.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import os
 
 import pytest
 
-from kit import expect, expect_error, path_of, refused, wait_until
+from kit import CAP, expect, expect_error, expect_nothing, marry, path_of, refused, wait_until
 from watching import GREETING, dial, listen
+
+DRAFT = "a draft option, which libzmq as pyzmq ships it refuses"
 
 
 @pytest.fixture
@@ -247,3 +250,213 @@ def test_reconnect_stop_after_disconnect_gives_up_what_is_queued(zmq, sockets, i
         expect(pull, b"later")
     else:
         expect(pull, b"queued")
+
+
+# --- ROUTER_NOTIFY -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.shmzmq_only(DRAFT)
+def test_router_notify_tells_peers_that_come_and_go_in_order(zmq, sockets, ipc):
+    """zmq_setsockopt(3) ZMQ_ROUTER_NOTIFY: an empty message with the peer's routing id."""
+    both = zmq.NOTIFY_CONNECT | zmq.NOTIFY_DISCONNECT
+    router, dealer = sockets(zmq.ROUTER, router_notify=both), sockets(zmq.DEALER, routing_id=b"me")
+    assert router.router_notify == 3
+    router.bind(ipc)
+    dealer.connect(ipc)
+    expect(router, b"me", b"")
+    dealer.send(b"one")
+    dealer.send(b"two")
+    dealer.close()
+    expect(router, b"me", b"one")
+    expect(router, b"me", b"two")
+    expect(router, b"me", b"")
+
+
+@pytest.mark.shmzmq_only(DRAFT)
+@pytest.mark.parametrize(("notify", "told"), [(0, 0), (1, 1), (2, 1)])
+def test_router_notify_tells_what_was_asked_for(zmq, sockets, ipc, notify, told):
+    router, dealer = sockets(zmq.ROUTER, router_notify=notify), sockets(zmq.DEALER)
+    router.bind(ipc)
+    dealer.connect(ipc)
+    wait_until(lambda: router.stats()["connected"], "the peer to be there")
+    dealer.close()
+    wait_until(lambda: router.stats()["disconnected"], "the peer to be gone")
+    for _ in range(told):
+        assert router.recv_multipart()[1] == b""
+    expect_nothing(router)
+
+
+@pytest.mark.shmzmq_only(DRAFT)
+def test_router_notify_tells_a_killed_peer(zmq, sockets, run_child, ipc):
+    router = sockets(zmq.ROUTER, router_notify=zmq.NOTIFY_DISCONNECT)
+    router.bind(ipc)
+    child = run_child(_dealer_until_killed, ipc)
+    expect(router, b"child", b"here")
+    child.kill()
+    expect(router, b"child", b"")
+
+
+def _dealer_until_killed(zmq, link, endpoint):
+    dealer = zmq.Context().socket(zmq.DEALER)
+    dealer.routing_id = b"child"
+    dealer.connect(endpoint)
+    dealer.send(b"here")
+    link.hear(10 * CAP)
+
+
+@pytest.mark.shmzmq_only(DRAFT)
+def test_router_notify_is_silent_of_a_routing_id_that_was_handed_over(zmq, sockets, ipc):
+    router = sockets(zmq.ROUTER, router_notify=zmq.NOTIFY_DISCONNECT, router_handover=1)
+    router.bind(ipc)
+    for text in (b"first", b"second"):
+        dealer = sockets(zmq.DEALER, routing_id=b"same")
+        dealer.connect(ipc)
+        dealer.send(text)
+        expect(router, b"same", text)
+    wait_until(lambda: router.stats()["disconnected"], "the first to be let go of")
+    expect_nothing(router)
+
+
+@pytest.mark.shmzmq_only(DRAFT)
+def test_router_notify_is_not_told_of_what_we_end(zmq, sockets, ipc):
+    router, dealer = sockets(zmq.ROUTER, router_notify=2), sockets(zmq.DEALER)
+    router.bind(ipc)
+    dealer.connect(ipc)
+    marry(dealer, router)
+    router.unbind(ipc)
+    expect_nothing(router)
+
+
+@pytest.mark.shmzmq_only(DRAFT)
+@pytest.mark.parametrize("value", [-1, 4])
+def test_router_notify_takes_its_bits_only(zmq, sockets, value):
+    with expect_error(zmq, "EINVAL"):
+        sockets(zmq.ROUTER).router_notify = value
+
+
+# --- HELLO_MSG, DISCONNECT_MSG, HICCUP_MSG -----------------------------------------------------------------
+
+
+@pytest.mark.shmzmq_only(DRAFT)
+def test_hello_of_who_connects_comes_before_all_it_sends(zmq, sockets, endpoint):
+    """zmq_setsockopt(3) ZMQ_HELLO_MSG: sent when a new connection is made or accepted."""
+    router, dealer = sockets(zmq.ROUTER), sockets(zmq.DEALER, routing_id=b"me", hello_msg=b"hello")
+    dealer.connect(endpoint)
+    dealer.send(b"queued")
+    router.bind(endpoint)
+    expect(router, b"me", b"hello")
+    expect(router, b"me", b"queued")
+
+
+@pytest.mark.shmzmq_only(DRAFT)
+@pytest.mark.parametrize("kind", ["ROUTER", "DEALER"])
+def test_hello_of_who_binds_reaches_every_peer(zmq, sockets, endpoint, kind):
+    binder = sockets(getattr(zmq, kind), hello_msg=b"hello")
+    binder.bind(endpoint)
+    for _ in range(3):
+        dealer = sockets(zmq.DEALER)
+        dealer.connect(endpoint)
+        expect(dealer, b"hello")
+
+
+@pytest.mark.shmzmq_only(DRAFT)
+def test_hello_is_said_again_on_each_connection_and_only_once(zmq, sockets, ipc):
+    dealer = sockets(zmq.DEALER, routing_id=b"me", hello_msg=b"hello", reconnect_ivl=5)
+    dealer.connect(ipc)
+    for number in range(3):
+        with sockets(zmq.ROUTER) as router:
+            router.bind(ipc)
+            # Not read by the first of them: the next gets what is queued, with one hello.
+            wait_until(lambda r=router: r.stats()["connected"], "the DEALER to be back")
+            dealer.send(b"%d" % number)
+            wait_until(lambda r=router: r.poll(0), "something to be there")
+    router = sockets(zmq.ROUTER)
+    router.bind(ipc)
+    expect(router, b"me", b"hello")
+    for number in range(3):
+        expect(router, b"me", b"%d" % number)
+    dealer.send(b"end")
+    expect(router, b"me", b"end")
+
+
+@pytest.mark.shmzmq_only(DRAFT)
+def test_disconnect_message_comes_after_the_last_of_an_accepted_peer(zmq, sockets, endpoint):
+    """zmq_setsockopt(3) ZMQ_DISCONNECT_MSG: when an accepted peer was disconnected."""
+    router, dealer = sockets(zmq.ROUTER, disconnect_msg=b"gone"), sockets(zmq.DEALER, routing_id=b"me")
+    router.bind(endpoint)
+    dealer.connect(endpoint)
+    dealer.send(b"one")
+    dealer.send(b"two")
+    dealer.close()
+    expect(router, b"me", b"one")
+    expect(router, b"me", b"two")
+    expect(router, b"me", b"gone")
+    expect_nothing(router)
+
+
+@pytest.mark.shmzmq_only(DRAFT)
+def test_disconnect_message_comes_of_a_disconnect_too(zmq, sockets, endpoint):
+    router, dealer = sockets(zmq.ROUTER, disconnect_msg=b"gone"), sockets(zmq.DEALER, routing_id=b"me")
+    router.bind(endpoint)
+    dealer.connect(endpoint)
+    marry(dealer, router)
+    dealer.disconnect(endpoint)
+    expect(router, b"me", b"gone")
+
+
+@pytest.mark.shmzmq_only(DRAFT)
+def test_disconnect_message_is_not_for_peers_that_we_connected_to(zmq, sockets, ipc):
+    router, dealer = sockets(zmq.ROUTER, disconnect_msg=b"gone", reconnect_ivl=5), sockets(zmq.DEALER)
+    dealer.bind(ipc)
+    router.connect(ipc)
+    marry(dealer, router)
+    dealer.close()
+    wait_until(lambda: router.stats()["disconnected"], "the peer to be gone")
+    expect_nothing(router)
+
+
+@pytest.mark.shmzmq_only(DRAFT)
+def test_hiccup_message_comes_when_a_connection_is_to_be_made_again(zmq, sockets, ipc):
+    """zmq_setsockopt(3) ZMQ_HICCUP_MSG: when a connected peer is temporarily disconnected."""
+    dealer = sockets(zmq.DEALER, hiccup_msg=b"hic", reconnect_ivl=5)
+    dealer.connect(ipc)
+    for _ in range(3):
+        with sockets(zmq.DEALER) as peer:
+            peer.bind(ipc)
+            peer.send(b"last words")
+            expect(dealer, b"last words")
+        expect(dealer, b"hic")
+    expect_nothing(dealer)
+
+
+@pytest.mark.shmzmq_only(DRAFT)
+def test_hiccup_message_comes_with_immediate_too(zmq, sockets, ipc):
+    dealer = sockets(zmq.DEALER, hiccup_msg=b"hic", reconnect_ivl=5, immediate=1)
+    dealer.connect(ipc)
+    with sockets(zmq.DEALER) as peer:
+        peer.bind(ipc)
+        peer.send(b"last words")
+        expect(dealer, b"last words")
+    expect(dealer, b"hic")
+
+
+@pytest.mark.shmzmq_only(DRAFT)
+def test_hiccup_message_wakes_a_receiver_that_waits(zmq, sockets, task, ipc):
+    dealer, peer = sockets(zmq.DEALER, hiccup_msg=b"hic"), sockets(zmq.DEALER)
+    peer.bind(ipc)
+    dealer.connect(ipc)
+    marry(peer, dealer)
+    receiving = task(dealer.recv)
+    receiving.wait_blocked()
+    peer.close()
+    assert receiving.result() == b"hic"
+
+
+@pytest.mark.shmzmq_only(DRAFT)
+@pytest.mark.parametrize(
+    ("option", "kind"),
+    [("hello_msg", "PUSH"), ("disconnect_msg", "DEALER"), ("hiccup_msg", "ROUTER"), ("router_notify", "REP")],
+)
+def test_a_type_that_has_no_use_for_a_draft_refuses_it(zmq, sockets, option, kind):
+    with expect_error(zmq, "EINVAL"):
+        setattr(sockets(getattr(zmq, kind)), option, 1 if option == "router_notify" else b"x")

@@ -233,12 +233,12 @@ impl Context {
                 let joined = one
                     .socket
                     .as_ref()
-                    .map(|of| of.join_local(one.endpoint, ours, socket.routing_id(), None));
+                    .map(|of| of.join_local(one.endpoint, ours, socket.routing_id(), None, false));
                 if joined.is_none_or(|joined| joined.is_err()) {
                     continue;
                 }
             }
-            socket.join_local(endpoint, one.theirs, one.routing_id, Some(one.kind))?;
+            socket.join_local(endpoint, one.theirs, one.routing_id, Some(one.kind), true)?;
             if let Some(of) = &one.socket {
                 of.joined(one.endpoint, socket.kind);
             }
@@ -256,14 +256,14 @@ impl Context {
             drop(names);
             let given = std::mem::take(&mut socket.enter()?.core.options.connect_routing_id);
             let name = if given.is_empty() { binder.routing_id() } else { given };
-            socket.join_local(endpoint, ours, name, Some(binder.kind))?;
-            binder.join_local(bound, theirs, socket.routing_id(), Some(socket.kind))?;
+            socket.join_local(endpoint, ours, name, Some(binder.kind), false)?;
+            binder.join_local(bound, theirs, socket.routing_id(), Some(socket.kind), true)?;
             return Ok(endpoint);
         }
         if let Some(monitor) = entry.monitor.clone() {
             drop(names);
             if let Some(ends) = monitor.reader() {
-                socket.join_local(endpoint, ends, Vec::new(), Some(SocketType::Pair))?;
+                socket.join_local(endpoint, ends, Vec::new(), Some(SocketType::Pair), false)?;
             }
             return Ok(endpoint);
         }
@@ -272,7 +272,7 @@ impl Context {
         let ours = if socket.kind == SocketType::Router && name.is_empty() {
             Some(ours)
         } else {
-            socket.join_local(endpoint, ours, name, None)?;
+            socket.join_local(endpoint, ours, name, None, false)?;
             None
         };
         let routing_id = socket.routing_id();

@@ -15,11 +15,15 @@ numbers! {
     SNDHWM = 23, RCVHWM = 24, RCVTIMEO = 27, SNDTIMEO = 28, ROUTER_MANDATORY = 33, IMMEDIATE = 39,
     SUBSCRIBE = 6, UNSUBSCRIBE = 7, XPUB_VERBOSE = 40, XPUB_NODROP = 69, XPUB_MANUAL = 71,
     XPUB_WELCOME_MSG = 72, INVERT_MATCHING = 74, XPUB_VERBOSER = 78, XPUB_MANUAL_LAST_VALUE = 98,
-    ONLY_FIRST_SUBSCRIBE = 108, RECONNECT_STOP = 109, TOPICS_COUNT = 116, PROBE_ROUTER = 51,
+    ONLY_FIRST_SUBSCRIBE = 108, ROUTER_NOTIFY = 97, RECONNECT_STOP = 109, HELLO_MSG = 110,
+    DISCONNECT_MSG = 111, HICCUP_MSG = 114, TOPICS_COUNT = 116, PROBE_ROUTER = 51,
     REQ_CORRELATE = 52, REQ_RELAXED = 53, ROUTER_HANDOVER = 56, HANDSHAKE_IVL = 66, CONFLATE = 54,
     SPIN_US = 1000, RING_BYTES = 1005, HWM_BYTES = 1006, OVERFLOW = 1008,
 }
 
+/// Bits of ROUTER_NOTIFY.
+pub const NOTIFY_CONNECT: i64 = 1;
+pub const NOTIFY_DISCONNECT: i64 = 2;
 /// Bits of RECONNECT_STOP.
 pub const STOP_REFUSED: i64 = 1;
 pub const STOP_HANDSHAKE_FAILED: i64 = 2;
@@ -48,7 +52,12 @@ pub struct Options {
     pub handshake_ivl: i64,
     pub invert_matching: i64,
     pub only_first_subscribe: i64,
+    pub router_notify: i64,
     pub reconnect_stop: i64,
+    /// Messages of connections' ends; empty for none.
+    pub hello_msg: Vec<u8>,
+    pub disconnect_msg: Vec<u8>,
+    pub hiccup_msg: Vec<u8>,
     pub spin_us: i64,
     pub ring_bytes: i64,
     pub conflate: i64,
@@ -80,7 +89,11 @@ impl Default for Options {
             handshake_ivl: 30_000,
             invert_matching: 0,
             only_first_subscribe: 0,
+            router_notify: 0,
             reconnect_stop: 0,
+            hello_msg: Vec::new(),
+            disconnect_msg: Vec::new(),
+            hiccup_msg: Vec::new(),
             spin_us: -1,
             ring_bytes: shmzmq_shm::layout::RING_BYTES as i64,
             conflate: 0,
@@ -111,6 +124,7 @@ impl Options {
             HANDSHAKE_IVL => &mut self.handshake_ivl,
             INVERT_MATCHING => &mut self.invert_matching,
             ONLY_FIRST_SUBSCRIBE => &mut self.only_first_subscribe,
+            ROUTER_NOTIFY => &mut self.router_notify,
             RECONNECT_STOP => &mut self.reconnect_stop,
             SPIN_US => &mut self.spin_us,
             RING_BYTES => &mut self.ring_bytes,
@@ -128,6 +142,18 @@ impl Options {
 
     pub fn get(&mut self, number: i32) -> Option<i64> {
         self.row(number).map(|row| *row)
+    }
+
+    /// An option that is a message. False if there is no such number here.
+    pub fn set_message(&mut self, number: i32, value: Vec<u8>) -> bool {
+        let row = match number {
+            HELLO_MSG => &mut self.hello_msg,
+            DISCONNECT_MSG => &mut self.disconnect_msg,
+            HICCUP_MSG => &mut self.hiccup_msg,
+            _ => return false,
+        };
+        *row = value;
+        true
     }
 
     /// What a pipe made from now on does without room.

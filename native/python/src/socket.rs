@@ -212,6 +212,11 @@ impl Socket {
         self.core(py)?.set_routing_id(&id).map_err(|error| raise(py, &error))
     }
 
+    /// HELLO_MSG and its kin.
+    fn _set_message(&self, py: Python<'_>, number: i32, value: Vec<u8>) -> PyResult<()> {
+        self.core(py)?.set_message(number, value).map_err(|error| raise(py, &error))
+    }
+
     /// Tells events in `mask` at an inproc name from now on; with no name to nobody.
     fn _monitor(&self, py: Python<'_>, name: Option<&str>, mask: u32) -> PyResult<()> {
         let core = self.core(py)?;

@@ -199,6 +199,11 @@ impl<C: Control, B: Bytes> Tx<C, B> {
         self.sent - self.read
     }
 
+    /// Messages written so far.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
     pub fn set_credit(&mut self, credit: u64) {
         self.credit = credit;
     }

@@ -111,7 +111,8 @@ fn mark(end: Option<End>) {
 /// Both ends of one direction.
 pub fn direction() -> (LocalOut, LocalIn) {
     let shared = Arc::new(Shared::default());
-    (LocalOut { shared: shared.clone() }, LocalIn { shared, current: None, rest: Vec::new().into_iter() })
+    let input = LocalIn { shared: shared.clone(), note: false, current: None, rest: Vec::new().into_iter() };
+    (LocalOut { shared }, input)
 }
 
 pub struct LocalOut {
@@ -207,6 +208,8 @@ impl LocalOut {
 
 pub struct LocalIn {
     shared: Arc<Shared>,
+    /// Not a peer's: see socket/notes.rs.
+    pub note: bool,
     /// The rest of the message that is being handed out.
     current: Option<Payload>,
     rest: std::vec::IntoIter<Payload>,

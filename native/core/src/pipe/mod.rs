@@ -124,6 +124,10 @@ pub struct Pipe {
     pub retiring: bool,
     /// The routing id was given by CONNECT_ROUTING_ID, whatever the peer says.
     pub named: bool,
+    /// The first message of the present ring is our HELLO_MSG.
+    pub hello: bool,
+    /// Its routing id is another peer's now: its end is told to nobody.
+    pub handed_over: bool,
     /// No connection will come any more: the pipe ends when it is drained.
     pub ending: bool,
     /// Read attempts in a row that found nothing.
@@ -152,6 +156,8 @@ impl Pipe {
             sends: false,
             retiring: false,
             named: false,
+            hello: false,
+            handed_over: false,
             idle: 0,
         }
     }
@@ -392,9 +398,9 @@ impl Pipe {
     pub fn transport(&self) -> &'static str {
         match (&self.out, &self.current) {
             (Out::Ring(_), _) | (_, Some(In::Ring(_))) => "ring",
-            (Out::Local(_), _) | (_, Some(In::Local(_))) => "inproc",
-            (Out::Queue(_), None) => "waiting",
-            (Out::None, None) => "gone",
+            (Out::Local(_), _) | (_, Some(In::Local(LocalIn { note: false, .. }))) => "inproc",
+            (Out::Queue(_), _) => "waiting",
+            (Out::None, _) => "gone",
         }
     }
 
@@ -430,6 +436,8 @@ impl Pipe {
         }
         self.out = Out::None;
         self.ending = true;
+        // Notes tell of what the peer did; here it is we who leave.
+        self.later.retain(|input| !matches!(input, In::Local(LocalIn { note: true, .. })));
         for input in self.inputs() {
             match input {
                 In::Ring(ring) => ring.part(stats),

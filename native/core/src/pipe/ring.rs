@@ -350,6 +350,11 @@ impl RingOut {
         messages
     }
 
+    /// Messages written so far.
+    pub fn sent(&self) -> u64 {
+        self.tx.sent()
+    }
+
     pub fn channel(&self) -> &Channel {
         &self.channel
     }

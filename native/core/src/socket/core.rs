@@ -117,6 +117,7 @@ impl Core {
         self.deactivate_out(slot);
         if let Some(pipe) = self.pipe(slot) {
             pipe.sends = false;
+            pipe.handed_over = true;
             if let Some(session) = &pipe.session {
                 session.kill("routing id taken over by another peer");
             }

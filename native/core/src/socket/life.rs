@@ -26,6 +26,7 @@ use crate::pipe::ring::{RingIn, RingOut};
 use crate::pipe::{In, Out, Peer, Write};
 use crate::reactor::SessionHandle;
 use crate::socket::core::Core;
+use crate::socket::notes;
 use crate::stats::{Discard, Stats};
 
 /// Bytes that one round of a flush moves under the lock; then others may have it.
@@ -109,10 +110,13 @@ impl Socket {
     }
 
     /// A connection is up: it is read, and if nothing is queued written, from now on.
-    pub fn attach(&self, slot: usize, connection: Connection) -> Attach {
+    pub fn attach(&self, slot: usize, mut connection: Connection) -> Attach {
         let mut state = self.state();
         let State { core, pattern, status, .. } = &mut *state;
+        let hello = notes::say_hello(&core.options, &mut connection.output, &mut core.stats);
+        let came = notes::came(&core.options);
         let Some(pipe) = core.pipe(slot) else { return Attach::Refused };
+        pipe.hello = hello;
         let mut queued = None;
         // A reply may follow the first message at once: both directions come up together.
         match &pipe.out {
@@ -126,6 +130,7 @@ impl Socket {
         }
         pipe.session = Some(connection.session);
         if *status != Status::Closed {
+            came.into_iter().for_each(|note| pipe.push_in(note));
             pipe.push_in(In::Ring(Box::new(connection.input)));
         }
         core.stats.connected += 1;
@@ -195,7 +200,7 @@ impl Socket {
         let mut state = self.state();
         let State { core, pattern, status, .. } = &mut *state;
         let closed = *status == Status::Closed;
-        let Core { pipes, stats, .. } = core;
+        let Core { pipes, stats, options, .. } = core;
         let Some(Some(pipe)) = pipes.get_mut(slot) else { return false };
         stats.disconnected += 1;
         pipe.peer = None;
@@ -209,15 +214,19 @@ impl Socket {
         // What was read to its end is let go of now: nobody may ever read this pipe.
         if pipe.receives {
             pipe.look();
+            if !pipe.handed_over {
+                let accepted = !pipe.connecter && !reconnect;
+                notes::went(options, accepted, reconnect).for_each(|note| pipe.push_in(note));
+            }
         } else {
             pipe.drop_inputs();
         }
         let waits = pipe.connecter && reconnect;
         let out = std::mem::replace(&mut pipe.out, Out::None);
         let mut left = match (out, flushing) {
-            (Out::Ring(mut ring), _) => VecDeque::from(ring.undelivered()),
+            (Out::Ring(mut ring), _) => notes::undelivered(&mut ring, pipe.hello),
             (Out::Queue(queue), Some(mut ring)) => {
-                let mut left = VecDeque::from(ring.undelivered());
+                let mut left = notes::undelivered(&mut ring, pipe.hello);
                 left.extend(queue);
                 left
             }
@@ -341,12 +350,14 @@ impl Socket {
     }
 
     /// Connects this socket and another of the same process, of type `kind`; None if that is not there yet.
+    /// `accepted`: it was the other that connected.
     pub fn join_local(
         &self,
         endpoint: u64,
-        (out, input): (LocalOut, LocalIn),
+        (mut out, input): (LocalOut, LocalIn),
         peer_id: Vec<u8>,
         kind: Option<SocketType>,
+        accepted: bool,
     ) -> Result<usize> {
         let mut state = self.enter()?;
         let State { core, pattern, .. } = &mut *state;
@@ -354,6 +365,8 @@ impl Socket {
         let conflates = core.options.conflate != 0;
         out.bind((self.signaler.clone(), slot), core.options.limits());
         input.bind((self.signaler.clone(), slot), core.options.rcvhwm, conflates);
+        notes::say_hello_locally(&core.options, &mut out);
+        let left = if accepted { notes::left(&core.options) } else { None };
         if let Some(pipe) = core.pipe(slot) {
             pipe.routing_id = peer_id;
             if kind.is_some() {
@@ -362,6 +375,7 @@ impl Socket {
             pipe.ending = true;
             pipe.out = Out::Local(out);
             pipe.push_in(In::Local(input));
+            left.into_iter().for_each(|note| pipe.push_in(note));
         }
         core.stats.connected += 1;
         if !pattern.attach(core, slot) {

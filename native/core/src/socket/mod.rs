@@ -18,6 +18,7 @@ pub mod burst;
 pub mod core;
 pub mod dealer;
 pub mod life;
+pub mod notes;
 pub mod pair;
 pub mod pattern;
 pub mod policy;
@@ -428,6 +429,12 @@ impl Socket {
         state.settle();
         state.touch(true);
         set
+    }
+
+    /// An option that is a message: HELLO_MSG and its kin.
+    pub fn set_message(&self, number: i32, value: Vec<u8>) -> Result<()> {
+        let known = self.enter()?.core.options.set_message(number, value);
+        if known { Ok(()) } else { Err(Error::Invalid(format!("option {number}"))) }
     }
 
     pub fn set_routing_id(&self, id: &[u8]) -> Result<()> {
