@@ -357,10 +357,9 @@ impl Context {
         if fork::is_ours(self.born) {
             self.terminating.store(true, Ordering::Release);
             let sockets: Vec<_> = locked(&self.sockets).values().cloned().collect();
-            for socket in sockets {
-                socket.terminate();
-                self.stop_monitor(&socket);
-            }
+            sockets.iter().for_each(|socket| socket.terminate());
+            // After all: who waits for an event is told ETERM as everybody is, and not of the end of one monitor.
+            sockets.iter().for_each(|socket| self.stop_monitor(socket));
         }
     }
 
