@@ -7,26 +7,12 @@ without a reason and on a reason without a name.
 
 from __future__ import annotations
 
-_POLLING = "not built yet; `Socket.poll` for one socket, `selectors` on `fileno()` with EVENTS for several"
-_PROXY = "not built yet; a loop over both sockets"
-_MONITOR = "not built yet; `Socket.peers()` and `Socket.stats()`"
 _MODULES = "comes with the modules around the core"
 _SECURITY = "comes with the security mechanisms"
 _SPLIT = "pyzmq's division into files; comes with the modules around the core"
 _DRAFT = "a property of draft socket types; pyzmq's wheels raise RuntimeError, here AttributeError"
 
 ABSENT: dict[str, str] = {
-    "Poller*": _POLLING,
-    "select": _POLLING,
-    "zmq_poll": _POLLING,
-    "Socket._poller_class": _POLLING,
-    "proxy": _PROXY,
-    "proxy_steerable": _PROXY,
-    "device": _PROXY,
-    "Stopwatch*": "not built yet; deprecated in pyzmq: `time.perf_counter`",
-    "Socket.monitor": _MONITOR,
-    "Socket.get_monitor_socket": _MONITOR,
-    "Socket.disable_monitor": _MONITOR,
     "Socket.__getattr__": "options are read in lower or upper case, not in a mixture; a hook slows `send`",
     "Frame.__getattr__": "options of a frame as attributes; `Frame.get`",
     "Context.shadow_pyczmq": "shadows a context of pyczmq, a binding to libzmq that nobody maintains",
@@ -42,11 +28,9 @@ ABSENT: dict[str, str] = {
     "green*": _MODULES,
     "log*": _MODULES,
     "ssh*": "comes with tcp, which its tunnels carry",
-    "utils": _MODULES,
     "utils.garbage": "pyzmq's collector of sent buffers; nothing here keeps a buffer after `send`",
     "utils.interop": _MODULES,
     "utils.jsonapi": _MODULES,
-    "utils.monitor": _MONITOR,
     "utils.strtypes": _MODULES,
     "utils.win32": "Windows only",
     "utils.z85": _SECURITY,

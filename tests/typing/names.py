@@ -20,6 +20,7 @@ CLASSES: tuple[type, ...] = (
     zmq.Event,
     zmq.PollEvent,
     zmq.DeviceType,
+    zmq.ShmEvent,
     zmq.ShmOption,
     zmq.Overflow,
     zmq.Enum,
@@ -309,7 +310,9 @@ def socket_options(socket: zmq.Socket) -> None:
     socket.CONNECT_ROUTING_ID = b""
     socket.connect_rid = b""
     socket.CONNECT_RID = b""
+    assert_type(socket.router_notify, int)
     socket.router_notify = 0
+    assert_type(socket.ROUTER_NOTIFY, int)
     socket.ROUTER_NOTIFY = 0
     socket.req_correlate = 0
     socket.REQ_CORRELATE = 0
