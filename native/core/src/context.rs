@@ -418,7 +418,7 @@ impl Context {
     pub fn blockers(&self) -> Vec<String> {
         let sockets: Vec<_> = locked(&self.sockets).values().cloned().collect();
         let line = |socket: &Arc<Socket>| {
-            let depth: u64 = socket.state().core.pipes.iter().flatten().map(|pipe| pipe.depth()).sum();
+            let depth: u64 = socket.state().core.pipes.iter_mut().flatten().map(|pipe| pipe.depth()).sum();
             let kind = socket.kind.name();
             if socket.is_closed() {
                 format!("{kind} socket is closed and has {depth} unsent messages")

@@ -518,7 +518,9 @@ impl Session {
         let (out, input) = if binder { (0, 1) } else { (1, 0) };
         let channel = &link.channel;
         let mut limits = Limits { rcvhwm: terms.rcvhwm, ..options.limits() };
-        if terms.conflates {
+        if self.socket.subscribes() {
+            limits.policy = Policy::Own;
+        } else if terms.conflates {
             limits.policy = Policy::KeepLatest;
         }
         let writer = RingOut::new(segment.direction(out), signaler.clone(), channel.clone(), limits);
@@ -527,7 +529,7 @@ impl Session {
             signaler,
             channel.clone(),
             credit(terms.sndhwm, options.rcvhwm),
-            terms.keeps || options.conflate != 0,
+            !self.socket.publishes() && (terms.keeps || options.conflate != 0),
             origin.clone(),
         );
         let connection = Connection {

@@ -32,7 +32,8 @@
 //! - R-8 A reader that may skip passes over whole messages that begin before `skip` and over no other.
 //!   The writer raises `skip` only to the beginning or end of a message of its own, and publishes what
 //!   takes the place of the others before, so a writer that dies in between has dropped nothing. The
-//!   word is a hint: read late, it lets an old message through.
+//!   word is a hint: read late, it lets an old message through. A message that the reader has settled on
+//!   (`Rx::settle`: its routing id was handed out, its topic was matched) is not passed over either.
 //!
 //! This file does not know what a socket is, how a sleeper is woken, or where the memory comes from.
 
@@ -437,10 +438,12 @@ impl<C: Control, B: Bytes> Tx<C, B> {
         } else {
             0
         };
-        let space = if self.has_bytes(parts_bytes) {
+        // Even the smallest message has a header: as `may_write` asks.
+        let least = parts_bytes.max(HEADER_BYTES);
+        let space = if self.has_bytes(least) {
             space
         } else {
-            let enough = (self.w + parts_bytes).saturating_sub(self.bytes_max);
+            let enough = (self.w + least).saturating_sub(self.bytes_max);
             space.max(enough).max(self.w.saturating_sub(self.bytes_max / 2)).min(self.w)
         };
         let msgs = if self.has_credit() { 0 } else { self.sent - self.credit / 2 };
@@ -578,6 +581,8 @@ pub struct Rx<C, B> {
     skips: bool,
     /// In the middle of a message that is being passed over.
     passing: bool,
+    /// The message that begins here is not passed over any more.
+    settled: u64,
 }
 
 impl<C: Control, B: Bytes> Rx<C, B> {
@@ -598,12 +603,19 @@ impl<C: Control, B: Bytes> Rx<C, B> {
             finished: false,
             skips: false,
             passing: false,
+            settled: u64::MAX,
         }
     }
 
     /// The writer keeps only some of its messages: `skip` is looked at from now on.
     pub fn set_skips(&mut self) {
         self.skips = true;
+    }
+
+    /// The caller has decided for the message at the reader's position, and relies on finding it there
+    /// until it is read, or (`false`) does not any more.
+    pub fn settle(&mut self, stays: bool) {
+        self.settled = if stays { self.r } else { u64::MAX };
     }
 
     fn batch(credit: u64) -> u64 {
@@ -741,8 +753,16 @@ impl<C: Control, B: Bytes> Rx<C, B> {
             return false;
         }
         let due = self.r - self.published >= self.ring.capacity() / 8
-            || self.msgs - self.msgs_published >= self.batch;
+            || self.msgs - self.msgs_published >= self.batch
+            || self.frees_writer();
         due && self.publish()
+    }
+
+    /// A writer whose limit is in bytes waits for less than a batch. The word is on our own line: a load
+    /// that hits, unless the writer has just armed.
+    #[inline(always)]
+    fn frees_writer(&self) -> bool {
+        self.control.r().load(Ordering::Relaxed) & WAITING != 0 && self.satisfies_writer()
     }
 
     /// Moves behind the frame, without telling the writer.
@@ -761,7 +781,8 @@ impl<C: Control, B: Bytes> Rx<C, B> {
     /// whole messages only; one whose first frame was handed out is read to its end.
     #[cold]
     fn is_unwanted(&self) -> bool {
-        self.passing || (!self.inside && self.r < self.control.skip().load(Ordering::Relaxed))
+        let fresh = !self.inside && self.r != self.settled;
+        self.passing || (fresh && self.r < self.control.skip().load(Ordering::Relaxed))
     }
 
     /// Tells the writer what has been read. True: the writer's socket must be marked ready.

@@ -379,7 +379,8 @@ fn a_reader_whose_writer_moves_its_thresholds_still_publishes() {
         pipe.control.0.r.store(1, Relaxed);
         pipe.control.0.space_wake_at.store(threshold, Relaxed);
         assert!(take(&mut pipe.rx).is_some());
-        assert_eq!(pipe.rx.publish(), threshold == 0);
+        // A wish that is fulfilled was heard with the message, and one that never is wakes nobody.
+        assert!(!pipe.rx.publish());
         assert_eq!(pipe.control.0.r.load(Relaxed) & !FLAG_BITS, 16);
     }
 }

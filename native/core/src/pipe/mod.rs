@@ -250,6 +250,20 @@ impl Pipe {
         }
     }
 
+    /// Decides for the message at hand, if there is one: a newer one does not take its place any more.
+    pub fn settle(&mut self) -> State {
+        self.set_settled(false);
+        let state = self.look();
+        self.set_settled(state == State::Frame);
+        state
+    }
+
+    fn set_settled(&mut self, stays: bool) {
+        if let Some(In::Ring(ring)) = &mut self.current {
+            ring.settle(stays);
+        }
+    }
+
     /// True if the index word moved since the last read: for spinning.
     #[inline(always)]
     pub fn moved(&self) -> bool {
@@ -288,20 +302,21 @@ impl Pipe {
     ) -> Write {
         match &mut self.out {
             Out::Ring(ring) if ring.keeps() => {
+                let held = ring.held();
                 let written = ring.write_keeping(message, scratch, stats);
-                self.move_later();
+                if held == 0 {
+                    self.move_later();
+                }
                 written
             }
             Out::Ring(ring) => ring.write(message.parts(scratch), how, stats),
             Out::Local(local) => local.write(message, stats),
             Out::Queue(queue) => {
                 let limits = options.limits();
-                let full = limits.fills(queue.len(), || queue.iter().map(Message::bytes).sum());
-                if full && !limits.policy.keeps() {
+                if !limits.policy.keeps() && limits.fills(queue) {
                     return Write::Full;
                 }
-                let most = limits.sndhwm.max(0) as u64;
-                let dropped = overflow::push(queue, message.to_message(), limits.policy, most);
+                let dropped = overflow::push(queue, message.to_message(), &limits);
                 stats.discard(Discard::Overflow, dropped);
                 Write::Done
             }
@@ -312,7 +327,7 @@ impl Pipe {
     /// Something is held outside the ring: the I/O thread moves it if nobody here comes by again.
     fn move_later(&self) {
         if let (Out::Ring(ring), Some(session)) = (&self.out, &self.session)
-            && ring.held() == 1
+            && ring.held() > 0
         {
             session.move_held();
         }
@@ -367,9 +382,7 @@ impl Pipe {
         match &mut self.out {
             Out::Ring(ring) => ring.writable(),
             Out::Local(local) => local.writable(),
-            Out::Queue(queue) => {
-                limits.policy.keeps() || !limits.fills(queue.len(), || queue.iter().map(Message::bytes).sum())
-            }
+            Out::Queue(queue) => limits.policy.keeps() || !limits.fills(queue),
             Out::None => false,
         }
     }
@@ -380,14 +393,14 @@ impl Pipe {
             Out::Ring(ring) => ring.sleep(),
             Out::Local(local) => local.sleep(),
             // The I/O thread marks the slot when it has moved the queue.
-            Out::Queue(queue) => limits.fills(queue.len(), || queue.iter().map(Message::bytes).sum()),
+            Out::Queue(queue) => limits.fills(queue),
             Out::None => true,
         }
     }
 
     /// Messages accepted and not known to be taken.
-    pub fn depth(&self) -> u64 {
-        match &self.out {
+    pub fn depth(&mut self) -> u64 {
+        match &mut self.out {
             Out::Ring(ring) => ring.depth(),
             Out::Local(local) => local.depth(),
             Out::Queue(queue) => queue.len() as u64,

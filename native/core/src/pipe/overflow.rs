@@ -15,6 +15,7 @@
 use std::collections::VecDeque;
 
 use crate::message::Message;
+use crate::pipe::ring::Limits;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Policy {
@@ -45,32 +46,70 @@ impl Policy {
 pub struct Kept {
     pub policy: Policy,
     /// In this process, because the ring had no room. Newer than everything in the ring.
-    pub held: VecDeque<Message>,
-    /// Where the messages in the ring begin; only for DropOldest.
+    held: VecDeque<Message>,
+    held_bytes: u64,
+    /// Where the messages in the ring begin; only for DropOldest. Some may have been read meanwhile.
     begins: VecDeque<u64>,
-    /// How many may be kept; 0 for no limit.
+    /// So many begins are worth a look at which of them were read.
+    look_at: usize,
+    /// How many messages and bytes may be kept; 0 for no limit.
     most: u64,
+    bytes_max: u64,
 }
 
+/// Fewer begins than this are not worth a look.
+const FEW: usize = 64;
+
 impl Kept {
-    pub fn new(policy: Policy, most: u64) -> Kept {
-        Kept { policy, most, ..Kept::default() }
+    pub fn new(policy: Policy) -> Kept {
+        Kept { policy, look_at: FEW, ..Kept::default() }
     }
 
-    pub fn set_most(&mut self, most: u64) {
-        self.most = most;
+    pub fn set_most(&mut self, most: u64, bytes_max: u64) {
+        (self.most, self.bytes_max) = (most, bytes_max);
     }
 
-    /// A message went into the ring at `begin`. From where on the ring's messages are still wanted.
-    pub fn wrote(&mut self, begin: u64) -> Option<u64> {
+    /// Messages that are held outside the ring.
+    pub fn held(&self) -> &VecDeque<Message> {
+        &self.held
+    }
+
+    /// The oldest of them went into the ring, or is given up.
+    pub fn pop_held(&mut self) -> Option<Message> {
+        let message = self.held.pop_front()?;
+        self.held_bytes -= message.bytes();
+        Some(message)
+    }
+
+    /// A message went into the ring at `begin`; `reader` is the reader's position. From where on the
+    /// ring's messages are still wanted.
+    pub fn wrote(&mut self, begin: u64, reader: u64) -> Option<u64> {
         match self.policy {
             Policy::KeepLatest => Some(begin),
             Policy::DropOldest => {
                 self.begins.push_back(begin);
+                if self.begins.len() >= self.look_at {
+                    self.forget_read(reader);
+                    self.look_at = FEW.max(2 * self.begins.len());
+                }
                 None
             }
             _ => None,
         }
+    }
+
+    fn forget_read(&mut self, reader: u64) {
+        while self.begins.front().is_some_and(|begin| *begin < reader) {
+            self.begins.pop_front();
+        }
+    }
+
+    /// More is kept than may be; the newest message always may.
+    fn is_over(&self, writer: u64) -> bool {
+        let count = (self.begins.len() + self.held.len()) as u64;
+        let in_ring = self.begins.front().map_or(0, |begin| writer - begin);
+        (self.most > 0 && count > self.most)
+            || (self.bytes_max > 0 && count > 1 && in_ring + self.held_bytes > self.bytes_max)
     }
 
     /// Holds a message for which the ring had no room; `reader` and `writer` are the ring's positions.
@@ -79,32 +118,34 @@ impl Kept {
         if self.policy == Policy::KeepLatest {
             let dropped = self.held.len() as u64;
             self.held.clear();
+            self.held_bytes = message.bytes();
             self.held.push_back(message);
             // Everything in the ring is older than what is held.
             return (dropped, Some(writer));
         }
+        self.held_bytes += message.bytes();
         self.held.push_back(message);
-        while self.begins.front().is_some_and(|begin| *begin < reader) {
-            self.begins.pop_front();
+        self.forget_read(reader);
+        let (mut dropped, mut wanted_from) = (0, None);
+        while self.is_over(writer) {
+            dropped += 1;
+            if self.begins.pop_front().is_some() {
+                wanted_from = Some(self.begins.front().copied().unwrap_or(writer));
+            } else {
+                self.pop_held();
+            }
         }
-        if self.most == 0 || (self.begins.len() + self.held.len()) as u64 <= self.most {
-            return (0, None);
-        }
-        if self.begins.pop_front().is_some() {
-            return (1, Some(self.begins.front().copied().unwrap_or(writer)));
-        }
-        self.held.pop_front();
-        (1, None)
+        (dropped, wanted_from)
     }
 }
 
 /// The same for messages that wait in a queue of this process. How many were dropped.
-pub fn push(queue: &mut VecDeque<Message>, message: Message, policy: Policy, most: u64) -> u64 {
+pub fn push(queue: &mut VecDeque<Message>, message: Message, limits: &Limits) -> u64 {
     let before = queue.len();
-    match policy {
+    match limits.policy {
         Policy::KeepLatest => queue.clear(),
-        Policy::DropOldest if most > 0 => {
-            while queue.len() as u64 >= most {
+        Policy::DropOldest => {
+            while limits.fills(queue) {
                 queue.pop_front();
             }
         }

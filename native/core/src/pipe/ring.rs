@@ -1,5 +1,6 @@
 //! A pipe over rings in shared memory: the application's threads touch them directly.
 
+use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
@@ -62,10 +63,11 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// True if a queue of that many messages, before there is a peer, takes no further one.
-    pub fn fills(&self, messages: usize, bytes: impl FnOnce() -> u64) -> bool {
-        (self.sndhwm > 0 && messages >= self.sndhwm as usize)
-            || (self.hwm_bytes > 0 && messages > 0 && bytes() >= self.hwm_bytes as u64)
+    /// True if that queue, before there is a peer, takes no further message.
+    pub fn fills(&self, queue: &VecDeque<Message>) -> bool {
+        let bytes = || queue.iter().map(Message::bytes).sum::<u64>();
+        (self.sndhwm > 0 && queue.len() >= self.sndhwm as usize)
+            || (self.hwm_bytes > 0 && !queue.is_empty() && bytes() >= self.hwm_bytes as u64)
     }
 
     /// Messages, 0 for no limit. Who keeps the newest only needs none.
@@ -86,7 +88,8 @@ impl RingOut {
     ) -> Self {
         let mut tx = Tx::new(words.0, words.1, limits.credit());
         tx.set_bytes_max(limits.hwm_bytes as u64);
-        let kept = Kept::new(limits.policy, limits.credit());
+        let mut kept = Kept::new(limits.policy);
+        kept.set_most(limits.credit(), limits.hwm_bytes as u64);
         RingOut {
             tx,
             peer,
@@ -107,7 +110,7 @@ impl RingOut {
         self.limits.rcvhwm = rcvhwm.unwrap_or(self.limits.rcvhwm);
         self.limits.hwm_bytes = hwm_bytes.unwrap_or(self.limits.hwm_bytes);
         self.restore_limits();
-        self.kept.set_most(self.limits.credit());
+        self.kept.set_most(self.limits.credit(), self.limits.hwm_bytes as u64);
     }
 
     fn restore_limits(&mut self) {
@@ -123,7 +126,7 @@ impl RingOut {
 
     /// Messages that are held outside the ring.
     pub fn held(&self) -> usize {
-        self.kept.held.len()
+        self.kept.held().len()
     }
 
     /// Writes, or holds what has no room. Only for a writer that keeps.
@@ -135,7 +138,7 @@ impl RingOut {
         stats: &mut Stats,
     ) -> Write {
         self.move_held(stats);
-        if self.kept.held.is_empty() {
+        if self.kept.held().is_empty() {
             let written = self.write_kept(message.parts(scratch), stats);
             if !matches!(written, Write::Full) {
                 return written;
@@ -153,12 +156,12 @@ impl RingOut {
 
     /// Moves what is held into the ring, as far as there is room. True: nothing is held any more.
     pub fn move_held(&mut self, stats: &mut Stats) -> bool {
-        while let Some(message) = self.kept.held.front() {
+        while let Some(message) = self.kept.held().front() {
             let parts: Vec<Part> = message.frames().map(Payload::part).collect();
             if !matches!(self.write_kept(&parts, stats), Write::Done) {
                 return false;
             }
-            self.kept.held.pop_front();
+            self.kept.pop_held();
         }
         true
     }
@@ -174,15 +177,22 @@ impl RingOut {
             return Write::Full;
         }
         let written = self.write(parts, AT_ONCE, stats);
-        if let (Write::Done, Some(position)) = (&written, self.kept.wrote(begin)) {
-            self.tx.skip_before(position);
+        if let Write::Done = written {
+            self.note_kept(begin);
         }
         written
     }
 
+    /// A message of the user's went into the ring at `begin`.
+    fn note_kept(&mut self, begin: u64) {
+        if let Some(position) = self.kept.wrote(begin, self.tx.reader_position()) {
+            self.tx.skip_before(position);
+        }
+    }
+
     /// The socket closes: what is held goes into the ring, whatever the limits say.
     pub fn move_all_held(&mut self, stats: &mut Stats) {
-        while let Some(message) = self.kept.held.pop_front() {
+        while let Some(message) = self.kept.pop_held() {
             self.write_accepted(&message, stats);
         }
     }
@@ -192,7 +202,12 @@ impl RingOut {
     /// `write` without regard to the high-water marks: the message was accepted long ago.
     pub fn write_accepted(&mut self, message: &Message, stats: &mut Stats) -> Write {
         let parts: Vec<Part> = message.frames().map(Payload::part).collect();
-        self.write_state(&parts, stats)
+        let begin = self.tx.position();
+        let written = self.write_state(&parts, stats);
+        if self.keeps() && matches!(written, Write::Done) {
+            self.note_kept(begin);
+        }
+        written
     }
 
     /// `write` without regard to the high-water marks.
@@ -254,8 +269,7 @@ impl RingOut {
         }
         match refusal {
             Refusal::Credit => {
-                // The credit is messages, or bytes if that limit is set.
-                self.wanted = if self.limits.hwm_bytes > 0 { self.tx.bytes_for(parts) } else { 0 };
+                self.note_wanted(parts);
                 Write::Full
             }
             Refusal::Closed => Write::Gone,
@@ -282,6 +296,20 @@ impl RingOut {
             self.wanted = bytes;
         }
         waits
+    }
+
+    /// Before a write to several pipes, all or none: would a write say Full? Notes what to wait for.
+    pub fn refuses(&mut self, parts: &[Part]) -> bool {
+        let refused = !self.keeps() && self.tx.check(parts) == Err(Refusal::Credit);
+        if refused {
+            self.note_wanted(parts);
+        }
+        refused
+    }
+
+    /// The credit is messages, or bytes if that limit is set.
+    fn note_wanted(&mut self, parts: &[Part]) {
+        self.wanted = if self.limits.hwm_bytes > 0 { self.tx.bytes_for(parts) } else { 0 };
     }
 
     /// Before a write to several pipes, all or none: would a patient write say Soon?
@@ -332,8 +360,10 @@ impl RingOut {
         self.tx.arm(self.wanted).map_or(true, |arm| arm == Arm::Armed || self.tx.is_closed())
     }
 
-    pub fn depth(&self) -> u64 {
-        self.tx.depth() + self.kept.held.len() as u64
+    pub fn depth(&mut self) -> u64 {
+        // A writer without limits seldom asks where its reader is. A poisoned ring is left to its session.
+        let _ = self.tx.refresh();
+        self.tx.depth() + self.kept.held().len() as u64
     }
 
     pub fn close(&mut self, stats: &mut Stats) {
@@ -346,7 +376,7 @@ impl RingOut {
     pub fn undelivered(&mut self) -> Vec<Message> {
         let mut messages = Vec::new();
         self.tx.undelivered(|frames| messages.extend(Message::from_frames(frames)));
-        messages.extend(self.kept.held.drain(..));
+        messages.extend(std::iter::from_fn(|| self.kept.pop_held()));
         messages
     }
 
@@ -459,6 +489,12 @@ impl RingIn {
         // SAFETY: `to` has that many bytes; the frame is from the peek above.
         unsafe { self.rx.copy_prefix(frame, to.as_mut_ptr(), to.len()) };
         true
+    }
+
+    /// The frame at hand, if there is one, stays wanted until it was read (`true`) or may be passed over
+    /// again for a newer message (`false`).
+    pub fn settle(&mut self, stays: bool) {
+        self.rx.settle(stays);
     }
 
     pub fn state(&mut self) -> State {

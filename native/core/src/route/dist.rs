@@ -3,7 +3,7 @@
 //! A pipe that refuses for its high-water marks is *mute*: armed and passed over until half of its
 //! credit is back (libzmq's rule), so a slow peer costs a look at a flag and nobody else anything.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::message::{Frames, Outgoing};
 use crate::pipe::{Out, Write};
 use crate::socket::core::Core;
@@ -91,10 +91,11 @@ impl Core {
                 blocked.push(slot);
                 continue;
             }
-            if patient
-                && let Out::Ring(ring) = &mut pipe.out
-                && ring.rather_waits(frames.parts())
-            {
+            let Out::Ring(ring) = &mut pipe.out else { continue };
+            if ring.refuses(frames.parts()) {
+                // Too large for what is left of HWM_BYTES.
+                blocked.push(slot);
+            } else if patient && ring.rather_waits(frames.parts()) {
                 self.outbox.soon = true;
                 blocked.push(slot);
             }
@@ -118,14 +119,18 @@ impl Core {
         let Some(Some(pipe)) = self.pipes.get_mut(slot) else { return Ok(()) };
         let written = pipe.write_state(Outgoing::plain(frames), &mut self.scratch, &mut self.stats);
         match written {
-            Write::Failed(error) => {
+            Write::Done | Write::Gone => Ok(()),
+            // Full: there was neither room nor memory or an fd for more.
+            failed => {
                 // The next connection gets the whole state.
                 if let Some(session) = &pipe.session {
                     session.kill("cannot send subscriptions");
                 }
+                let Write::Failed(error) = failed else {
+                    return Err(Error::NoMemory("no larger ring for subscriptions".to_owned()));
+                };
                 Err(error)
             }
-            _ => Ok(()),
         }
     }
 }

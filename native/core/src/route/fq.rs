@@ -208,10 +208,22 @@ impl Core {
         None
     }
 
-    /// A pipe that has, or may have, something to read; for types that take all there is.
+    /// As `turn_to_input`, for a caller that acts on the message before it reads it: no newer message
+    /// takes its place until it is read or `settle_on_input` is called again.
+    pub fn settle_on_input(&mut self) -> Option<usize> {
+        loop {
+            let slot = self.turn_to_input()?;
+            if self.pipe(slot).is_some_and(|pipe| pipe.settle() == State::Frame) {
+                return Some(slot);
+            }
+        }
+    }
+
+    /// The pipes that have, or may have, something to read; for types that take all there is. One that
+    /// is taken off the list moves those behind it down by one, so begin at the last.
     #[inline]
-    pub fn any_active_input(&self) -> Option<usize> {
-        self.inbox.active.last().copied()
+    pub fn active_inputs(&self) -> &[usize] {
+        &self.inbox.active
     }
 
     /// An active pipe was found empty: puts it to sleep. False: something came meanwhile.

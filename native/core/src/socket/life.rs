@@ -22,6 +22,7 @@ use super::{Socket, State, Status};
 use crate::error::Result;
 use crate::origin::Origin;
 use crate::pipe::local::{self, LocalIn, LocalOut};
+use crate::pipe::overflow::Policy;
 use crate::pipe::ring::{RingIn, RingOut};
 use crate::pipe::{In, Out, Peer, Write};
 use crate::reactor::SessionHandle;
@@ -362,8 +363,12 @@ impl Socket {
         let mut state = self.enter()?;
         let State { core, pattern, .. } = &mut *state;
         let slot = core.add_pipe(endpoint, false).slot;
-        let conflates = core.options.conflate != 0;
-        out.bind((self.signaler.clone(), slot), core.options.limits());
+        let conflates = core.options.conflate != 0 && !self.publishes();
+        let mut limits = core.options.limits();
+        if self.subscribes() {
+            limits.policy = Policy::Own;
+        }
+        out.bind((self.signaler.clone(), slot), limits);
         input.bind((self.signaler.clone(), slot), core.options.rcvhwm, conflates);
         notes::say_hello_locally(&core.options, &mut out);
         let left = if accepted { notes::left(&core.options) } else { None };
@@ -428,8 +433,8 @@ impl Socket {
     }
 
     pub fn peers(&self) -> Result<Vec<PeerRow>> {
-        let state = self.enter()?;
-        let rows = state.core.pipes.iter().flatten().map(|pipe| PeerRow {
+        let mut state = self.enter()?;
+        let rows = state.core.pipes.iter_mut().flatten().map(|pipe| PeerRow {
             endpoint: pipe.endpoint,
             transport: pipe.transport(),
             pid: pipe.peer.map_or(0, |peer| peer.pid),

@@ -210,6 +210,16 @@ impl Socket {
         Ok(state)
     }
 
+    /// What it sends is subscriptions, perhaps among messages: none may be dropped for a newer one.
+    pub fn subscribes(&self) -> bool {
+        matches!(self.kind, SocketType::Sub | SocketType::XSub)
+    }
+
+    /// What it receives is subscriptions.
+    pub fn publishes(&self) -> bool {
+        matches!(self.kind, SocketType::Pub | SocketType::XPub)
+    }
+
     /// Sends one whole message, or says why not. Never waits.
     #[inline]
     pub fn try_send(&self, frames: &dyn Frames, patient: bool) -> Result<()> {
@@ -445,7 +455,10 @@ impl Socket {
     pub fn option(&self, number: i32) -> Result<i64> {
         let mut state = self.enter()?;
         if number == crate::options::TOPICS_COUNT {
-            return Ok(state.pattern.topics() as i64);
+            let State { core, pattern, .. } = &mut *state;
+            let topics = pattern.topics(core) as i64;
+            state.settle();
+            return Ok(topics);
         }
         state.core.options.get(number).ok_or_else(|| Error::Invalid(format!("option {number}")))
     }
@@ -548,9 +561,13 @@ impl State {
             *deadline = Some(deadline.map_or(soon, |at| at.min(soon)));
         }
         // Input is armed whatever the caller waits for: a mark may be what unblocks it.
-        self.core.sleep_inbox()
-            || !interest.receives()
-            || (!self.pattern.can_recv(&mut self.core) && self.core.has_input())
+        let asleep = self.core.sleep_inbox();
+        if !interest.receives() {
+            return true;
+        }
+        // Asked in any case: another thread's call may have taken in what this one waits for (XPUB). And
+        // what is not asleep now must be looked at again, also if the type dropped what was there (SUB).
+        !self.pattern.can_recv(&mut self.core) && (asleep || self.pattern.declines_input())
     }
 
     /// False: the caller should try again instead of sleeping.

@@ -44,8 +44,13 @@ pub trait Pattern: Send {
     fn configure(&mut self, _core: &mut Core, number: i32, _setting: Setting<'_>) -> Result<()> {
         Err(Error::Invalid(format!("option {number} is not for this socket type")))
     }
+    /// True if input stays unread until the program has done something else first: a wait must not take
+    /// it for news.
+    fn declines_input(&self) -> bool {
+        false
+    }
     /// TOPICS_COUNT.
-    fn topics(&self) -> usize {
+    fn topics(&mut self, _core: &mut Core) -> usize {
         0
     }
     fn can_send(&mut self, core: &mut Core) -> bool;

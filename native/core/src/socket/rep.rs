@@ -86,7 +86,7 @@ impl Pattern for Rep {
             return Err(Error::Fsm);
         }
         while let State::Idle = self.state {
-            let slot = core.turn_to_input().ok_or(Error::Again)?;
+            let slot = core.settle_on_input().ok_or(Error::Again)?;
             core.inbox.more = true;
             if self.take_envelope(core) {
                 self.asker = Some(slot);
@@ -100,6 +100,10 @@ impl Pattern for Rep {
             self.state = State::Replying;
         }
         Ok(())
+    }
+
+    fn declines_input(&self) -> bool {
+        matches!(self.state, State::Replying)
     }
 
     fn can_send(&mut self, _core: &mut Core) -> bool {

@@ -75,7 +75,7 @@ impl Pattern for Req {
     fn send(&mut self, core: &mut Core, frames: &dyn Frames, patient: bool) -> Result<()> {
         self.may_send(core)?;
         // A late reply to an older request must not be taken for the reply to this one.
-        while core.turn_to_input().is_some() {
+        while core.settle_on_input().is_some() {
             core.inbox.more = true;
             core.skip_message();
         }
@@ -94,7 +94,7 @@ impl Pattern for Req {
             return Err(Error::Fsm);
         }
         while !self.reading {
-            let slot = core.turn_to_input().ok_or(Error::Again)?;
+            let slot = core.settle_on_input().ok_or(Error::Again)?;
             core.inbox.more = true;
             if self.asked.is_some_and(|asked| asked != slot) || !self.envelope_fits(core) {
                 core.skip_message();
@@ -109,6 +109,10 @@ impl Pattern for Req {
             self.asked = None;
         }
         Ok(())
+    }
+
+    fn declines_input(&self) -> bool {
+        !self.waiting
     }
 
     fn can_send(&mut self, core: &mut Core) -> bool {

@@ -146,7 +146,7 @@ impl Pattern for Router {
         if core.inbox.more {
             return core.recv_fair(sink).map(|_| ());
         }
-        let slot = core.turn_to_input().ok_or(Error::Again)?;
+        let slot = core.settle_on_input().ok_or(Error::Again)?;
         let id = core.pipe(slot).map(|pipe| pipe.routing_id.clone()).unwrap_or_default();
         sink.owned(Payload::from(id), true);
         // The message's own frames come from the same pipe, with the next calls.

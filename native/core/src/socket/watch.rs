@@ -35,6 +35,9 @@ use super::{Interest, Socket, State};
 use crate::error::{Error, Result};
 use crate::signaler::{self, Signaler};
 
+/// How often a socket tries to leave its input armed before it rings its own doorbell instead.
+const FD_LOOKS: usize = 16;
+
 /// What sockets tell a poller. A leaf lock: taken under a socket's lock, for a push.
 #[derive(Default)]
 pub struct Bell {
@@ -184,10 +187,10 @@ impl State {
     /// is something to receive already, so that a program that forgets EVENTS does not hang.
     fn arm_fd(&mut self, ring: bool) {
         let signaler = self.core.signaler.clone();
-        loop {
+        for _ in 0..FD_LOOKS {
             let readable = self.pattern.can_recv(&mut self.core);
             // Input that the type does not take now (REP before its reply) may stay unread.
-            let quiet = readable || self.core.sleep_inbox() || self.core.has_input();
+            let quiet = readable || self.core.sleep_inbox() || self.pattern.declines_input();
             // Armed in any case: a change towards POLLOUT must ring although input is unread.
             if quiet && ready::arm(&signaler.page) {
                 if readable && ring && !std::mem::replace(&mut self.watchers.fd.rung, true) {
@@ -197,6 +200,9 @@ impl State {
             }
             self.apply_marks();
         }
+        // Input comes as fast as the type drops it: the program is to look again.
+        self.watchers.fd.rung = true;
+        signaler.ring();
     }
 }
 

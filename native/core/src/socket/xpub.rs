@@ -99,9 +99,12 @@ impl XPub {
     /// Applies what has arrived. One comparison if nothing has.
     #[inline]
     fn take_upstream(&mut self, core: &mut Core) {
-        while let Some(slot) = core.any_active_input() {
-            if !self.take_from(core, slot) {
-                return;
+        // Each peer once, the last of the list first: one that floods holds up nobody else.
+        let mut index = core.active_inputs().len();
+        while index > 0 {
+            index -= 1;
+            if let Some(&slot) = core.active_inputs().get(index) {
+                self.take_from(core, slot);
             }
         }
     }
@@ -133,6 +136,10 @@ impl XPub {
                     return true;
                 }
                 Read::Broken(why) => {
+                    if !first && !self.mute {
+                        // The rest will not come, and nobody else's frames must take its place.
+                        self.announce(core, Pending { frame: Vec::new(), more: false, slot: None });
+                    }
                     core.break_off(slot, &why);
                     return true;
                 }
@@ -166,7 +173,8 @@ impl XPub {
 
     fn on_subscribe(&mut self, core: &mut Core, slot: usize, topic: &[u8]) {
         let Some(peer) = self.peers.get_mut(&slot) else { return };
-        if peer.topics.len() >= PEER_TOPICS_MAX || peer.bytes + topic.len() > PEER_TOPIC_BYTES_MAX {
+        let topics = peer.topics.len().max(peer.asked.len());
+        if topics >= PEER_TOPICS_MAX || peer.bytes + topic.len() > PEER_TOPIC_BYTES_MAX {
             core.break_off(slot, "peer has subscribed to too many topics");
             return;
         }
@@ -257,6 +265,9 @@ impl XPub {
     }
 
     fn announce(&mut self, core: &mut Core, pending: Pending) {
+        if self.mute {
+            return;
+        }
         self.pending_bytes += pending.frame.len();
         self.pending.push_back(pending);
         while self.pending.len() > PENDING_MAX || self.pending_bytes > PENDING_BYTES_MAX {
@@ -269,8 +280,8 @@ impl XPub {
     // --- what goes to the peers ----------------------------------------------------------------------
 
     fn choose(&mut self, core: &Core, message: &[u8]) {
-        let XPub { targets, topics, last, .. } = self;
-        let only = if self.manual && self.last_value { last.take() } else { None };
+        let XPub { targets, topics, .. } = self;
+        let only = if self.manual && self.last_value { self.last } else { None };
         targets.clear();
         topics.matching(message, |slots| {
             match only {
@@ -336,6 +347,9 @@ impl Pattern for XPub {
         if lossless && !core.all_ready(&self.targets, frames, patient, &mut self.blocked) {
             return Err(Error::Again);
         }
+        if self.last_value {
+            self.last = None;
+        }
         core.distribute(&self.targets, frames)
     }
 
@@ -380,7 +394,8 @@ impl Pattern for XPub {
         Ok(())
     }
 
-    fn topics(&self) -> usize {
+    fn topics(&mut self, core: &mut Core) -> usize {
+        self.take_upstream(core);
         self.topics.len()
     }
 
@@ -391,6 +406,6 @@ impl Pattern for XPub {
 
     fn can_recv(&mut self, core: &mut Core) -> bool {
         self.take_upstream(core);
-        !self.pending.is_empty()
+        !self.mute && !self.pending.is_empty()
     }
 }

@@ -171,7 +171,7 @@ impl XSub {
 
     /// Turns to a pipe whose next message was subscribed to; drops those that were not.
     fn turn_to_wanted(&mut self, core: &mut Core) -> bool {
-        while let Some(slot) = core.turn_to_input() {
+        while let Some(slot) = core.settle_on_input() {
             if core.inbox.more || self.wants(core, slot) {
                 return true;
             }
@@ -242,7 +242,7 @@ impl Pattern for XSub {
         }
     }
 
-    fn topics(&self) -> usize {
+    fn topics(&mut self, _core: &mut Core) -> usize {
         self.topics.len()
     }
 

@@ -1,0 +1,41 @@
+//! Waits whose cause another call has already taken in: interleavings that threads meet too rarely.
+
+#![allow(clippy::expect_used)]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use shmzmq_core::context::Context;
+use shmzmq_core::error::Error;
+use shmzmq_core::message::{Collect, Own};
+use shmzmq_core::options::SUBSCRIBE;
+use shmzmq_core::socket::{Interest, Socket, Woken};
+use shmzmq_zmtp::SocketType;
+
+fn open(context: &Arc<Context>, kind: SocketType) -> Arc<Socket> {
+    context.socket(kind.number()).expect("a socket")
+}
+
+/// One thread finds nothing and is about to wait; another one's send takes the subscription in.
+#[test]
+fn a_receive_does_not_sleep_on_a_subscription_that_a_send_took_in() {
+    let context = Context::new(1);
+    let (publisher, subscriber) = (open(&context, SocketType::XPub), open(&context, SocketType::Sub));
+    context.bind_inproc(&publisher, "name").expect("bind");
+    context.connect_inproc(&subscriber, "name").expect("connect");
+    // Applies the mark that the connection left.
+    assert_eq!(publisher.try_recv(&mut Collect::default()), Err(Error::Again));
+
+    subscriber.set_bytes(SUBSCRIBE, b"topic").expect("subscribe");
+    publisher.try_send(&Own::new(b"other".to_vec()), false).expect("send");
+
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let woken = publisher.wait(Interest::Receive, Some(deadline)).expect("wait");
+    assert_eq!(woken, Woken::Look);
+    let mut frame = Collect::default();
+    assert_eq!(publisher.try_recv(&mut frame), Ok(false));
+    assert_eq!(frame.bytes, b"\x01topic");
+    for socket in [&publisher, &subscriber] {
+        context.close(socket);
+    }
+}
