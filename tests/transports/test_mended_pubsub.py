@@ -9,7 +9,7 @@ import select
 
 import pytest
 
-from kit import CAP, CAP_MS, expect, wait_until
+from kit import CAP, CAP_MS, expect, refused, wait_until
 
 pytestmark = pytest.mark.shmzmq_only("shmzmq's own bugs")
 

@@ -33,7 +33,8 @@
 //!   The writer raises `skip` only to the beginning or end of a message of its own, and publishes what
 //!   takes the place of the others before, so a writer that dies in between has dropped nothing. The
 //!   word is a hint: read late, it lets an old message through. A message that the reader has settled on
-//!   (`Rx::settle`: its routing id was handed out, its topic was matched) is not passed over either.
+//!   (`Rx::settle`: its routing id was handed out, its topic was matched) is not passed over either, nor
+//!   is one after a reader passed over all there was: a fast writer would let it never have any.
 //!
 //! This file does not know what a socket is, how a sleeper is woken, or where the memory comes from.
 
@@ -583,6 +584,9 @@ pub struct Rx<C, B> {
     passing: bool,
     /// The message that begins here is not passed over any more.
     settled: u64,
+    /// Messages were passed over since one was handed out; and then there was nothing else.
+    passed: bool,
+    starved: bool,
 }
 
 impl<C: Control, B: Bytes> Rx<C, B> {
@@ -604,6 +608,8 @@ impl<C: Control, B: Bytes> Rx<C, B> {
             skips: false,
             passing: false,
             settled: u64::MAX,
+            passed: false,
+            starved: false,
         }
     }
 
@@ -661,6 +667,7 @@ impl<C: Control, B: Bytes> Rx<C, B> {
                 }
                 self.w = seen;
                 if theirs == self.r {
+                    self.starved |= self.passed;
                     return Ok(if seen & CLOSED != 0 { Next::Closed } else { Next::Empty });
                 }
             }
@@ -680,6 +687,7 @@ impl<C: Control, B: Bytes> Rx<C, B> {
                 };
                 if self.skips && self.is_unwanted() {
                     self.passing = frame.more;
+                    self.passed = true;
                     self.advance(frame);
                     continue;
                 }
@@ -748,6 +756,9 @@ impl<C: Control, B: Bytes> Rx<C, B> {
     /// Gives the frame's room back. True: the writer's socket must be marked ready.
     #[inline]
     pub fn consume(&mut self, frame: Frame) -> bool {
+        if self.skips {
+            (self.passed, self.starved) = (false, false);
+        }
         self.advance(frame);
         if frame.more {
             return false;
@@ -781,7 +792,7 @@ impl<C: Control, B: Bytes> Rx<C, B> {
     /// whole messages only; one whose first frame was handed out is read to its end.
     #[cold]
     fn is_unwanted(&self) -> bool {
-        let fresh = !self.inside && self.r != self.settled;
+        let fresh = !self.inside && self.r != self.settled && !self.starved;
         self.passing || (fresh && self.r < self.control.skip().load(Ordering::Relaxed))
     }
 
