@@ -280,3 +280,31 @@ def test_message_that_was_read_frees_its_bytes_at_once(zmq, sockets, ipc):
     assert not push.poll(0, zmq.POLLOUT)
     pull.recv()
     assert push.poll(CAP_MS, zmq.POLLOUT)
+
+
+# --- connecting ---------------------------------------------------------------------------------------------
+
+
+def subscribe_again_and_again(zmq, link, endpoint, rounds):
+    """Connect, say what came, and close, in turn."""
+    with zmq.Context() as context:
+        for _ in range(rounds):
+            with context.socket(zmq.SUB) as sub:
+                sub.rcvtimeo = CAP_MS
+                sub.subscribe(b"topic")
+                sub.connect(endpoint)
+                link.tell(sub.recv())
+
+
+@pytest.mark.slow
+def test_who_counts_as_a_peer_counts_with_its_subscriptions(zmq, sockets, ipc, run_child):
+    """The subscriptions followed the command that made the subscriber a peer; now and then one came late."""
+    pub, rounds = sockets(zmq.PUB), 200
+    pub.bind(ipc)
+    child = run_child(subscribe_again_and_again, ipc, rounds)
+    for number in range(rounds):
+        while pub.stats()["connected"] <= number:
+            pass  # no pause: the first moment is the one that matters
+        pub.send(b"topic")
+        assert child.hear() == b"topic"
+    child.result()

@@ -9,7 +9,7 @@
 //!                                          SHM-OFFER ring slot bell   + pipe segment, ready page, doorbell
 //!   SHM-ACCEPT slot bell  + ready page, doorbell
 //!             -------------------------->  both attach
-//! later, either way:
+//! later, either way, and a subscriber's before its ACCEPT already:
 //!   SHM-RING number ring + segment         the next ring of the sender's direction
 //!   SHM-CREDIT rcvhwm                      the reader's high-water mark was set anew
 //!   SHM-WAKE                               doorbell, for those who keep no fd for it

@@ -106,6 +106,8 @@ struct Link {
     phase: Phase,
     peer: Peer,
     terms: Option<Terms>,
+    /// Binder: rings that the connecter went on in before its ACCEPT left.
+    early_rings: Vec<(u32, MappedRing)>,
     routing_id: Vec<u8>,
     /// What the peer said of itself.
     ready: Option<Ready>,
@@ -378,7 +380,7 @@ impl Session {
             }
             (handshake::OFFER, Phase::Wanting) => self.on_offer(io, &Facts::parse(&body)),
             (handshake::ACCEPT, Phase::Offered { .. }) => self.on_accept(io, &Facts::parse(&body)),
-            (handshake::RING, Phase::Live) => self.on_ring(&Facts::parse(&body)),
+            (handshake::RING, Phase::Live | Phase::Offered { .. }) => self.on_ring(&Facts::parse(&body)),
             (handshake::CREDIT, Phase::Live) => {
                 if let (Some(slot), Some(rcvhwm)) = (self.slot, Facts::parse(&body).number("rcvhwm")) {
                     self.socket.set_peer_rcvhwm(slot, rcvhwm as i64);
@@ -472,9 +474,19 @@ impl Session {
         let ours = &self.socket.signaler;
         let accept = handshake::accept(slot, true);
         let wants_bell = facts.number("bell") == Some(1);
+        let ours = ours.clone();
         let fds = [ours.page_fd(), ours.event_fd()];
-        link.channel.send(accept, &fds[..if wants_bell { 2 } else { 1 }]).map_err(Failure::send)?;
-        self.join(io, &segment, Arc::new(signaler), &options)
+        let channel = link.channel.clone();
+        let fds = &fds[..if wants_bell { 2 } else { 1 }];
+        if !self.socket.subscribes() {
+            channel.send(accept, fds).map_err(Failure::send)?;
+            return self.join(io, &segment, Arc::new(signaler), &options);
+        }
+        // First the subscriptions go into the ring, then ACCEPT leaves: whoever counts us as a peer finds
+        // them there (docs/design/decisions/0007).
+        let joined = self.join(io, &segment, Arc::new(signaler), &options);
+        channel.send(accept, fds).map_err(Failure::send)?;
+        joined
     }
 
     /// Binder: the connecter has everything.
@@ -524,7 +536,7 @@ impl Session {
             limits.policy = Policy::KeepLatest;
         }
         let writer = RingOut::new(segment.direction(out), signaler.clone(), channel.clone(), limits);
-        let reader = RingIn::new(
+        let mut reader = RingIn::new(
             segment.direction(input),
             signaler,
             channel.clone(),
@@ -532,6 +544,9 @@ impl Session {
             !self.socket.publishes() && (terms.keeps || options.conflate != 0),
             origin.clone(),
         );
+        for (number, ring) in link.early_rings.drain(..) {
+            reader.announce(number, ring);
+        }
         let connection = Connection {
             origin,
             kind: ready.socket_type,
@@ -586,8 +601,13 @@ impl Session {
         let number = facts.number("number").and_then(|number| u32::try_from(number).ok());
         let bytes = facts.number("ring").ok_or("peer's RING names no size")?;
         let ring = MappedRing::attach(fd.as_fd(), bytes)?;
+        let number = number.ok_or("peer's RING has no number")?;
+        if let Phase::Offered { .. } = link.phase {
+            link.early_rings.push((number, ring));
+            return Ok(());
+        }
         let slot = self.slot.ok_or("no slot")?;
-        self.socket.announce(slot, number.ok_or("peer's RING has no number")?, ring);
+        self.socket.announce(slot, number, ring);
         Ok(())
     }
 
@@ -811,6 +831,7 @@ impl Link {
             phase: Phase::Hello,
             peer: Peer::default(),
             terms: None,
+            early_rings: Vec::new(),
             routing_id: Vec::new(),
             ready: None,
             pidfd: None,
