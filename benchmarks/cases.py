@@ -12,6 +12,7 @@ from benchmarks import baselines, placement
 from benchmarks.core import bench
 from benchmarks.harness import Run, in_turns
 from benchmarks.rivals.base import BATCH
+from benchmarks.rivals.patterns import PATTERNS
 from benchmarks.stats import Key
 
 SLOW_AIM = 1.20  # a slow receiver makes a message take this much longer than the plain pair
@@ -26,19 +27,6 @@ def _taking_part(run: Run, kind: str, size: int = TRIP_SIZE) -> list[Any]:
     return [
         rival for rival in run.plan.rivals if kind in rival.kinds and rival.sizes[0] <= size <= rival.sizes[1]
     ]
-
-
-def _programs(run: Run) -> dict[str, Path]:
-    """The C baselines, built once per run; none if this machine has no compiler."""
-    folder = run.scratch / "baselines"
-    if folder.exists():
-        return {name: folder / name for name in baselines.PROGRAMS if (folder / name).exists()}
-    folder.mkdir()
-    try:
-        return baselines.build(folder)
-    except bench.BenchError as error:
-        run.results.note(f"no C baselines: {error}")
-        return {}
 
 
 @dataclass
@@ -69,7 +57,7 @@ def oneway(run: Run) -> None:
 
 def _pipelines(run: Run, size: int, where: str) -> list[Baseline]:
     """Copy in, copy out, with several numbers of blocks in flight. Both ends spin: two CPUs or nothing."""
-    program = _programs(run).get("pipeline")
+    program = run.programs().get("pipeline")
     if program is None or where != "two":
         return []
     fitting = [blocks for blocks in PIPELINE_BLOCKS if blocks <= 4 or blocks * size <= PIPELINE_BYTES]
@@ -168,7 +156,7 @@ def _trip_key(where: str, subject: Any) -> Key:
 
 
 def _c_trips(run: Run, where: str) -> list[Baseline]:
-    programs = _programs(run)
+    programs = run.programs()
     if not programs or where == "free":
         return []
     names = ["eventfd", "unix"] + (["spin"] if where == "two" else [])  # two spinners cannot share a CPU
@@ -198,6 +186,32 @@ def _trip(run: Run, where: str, subject: Any) -> None:
 def _file_trip(run: Run, waiting: str, where: str, name: str, told: dict[str, float]) -> None:
     for part in ("p50", "p99"):
         run.results.add(Key("trip", f"{waiting} {part}", TRIP_SIZE, where, name), "us", told[part])
+
+
+def patterns(run: Run) -> None:
+    """The same ping-pong by socket type, in one fresh pair per repetition."""
+    for where in run.plan.placements:
+        if placement.cpus(where) is not None:
+            key = partial(_pattern_key, where)
+            in_turns(run, _taking_part(run, "patterns"), partial(_patterns, run, where), "patterns", key)
+
+
+def _pattern_key(where: str, rival: Any) -> Key:
+    return Key("patterns", "all", TRIP_SIZE, where, rival.name)
+
+
+def _patterns(run: Run, where: str, rival: Any) -> None:
+    waits: list[tuple[str, dict[str, Any]]] = [("default", {})]
+    if "nospin" in rival.kinds:
+        waits.append(("no spin", {"spin_us": 0}))
+    with run.pair(rival, where, TRIP_SIZE) as pair:
+        for waiting, options in waits:
+            for pattern in PATTERNS:
+                pair.link("ping", "pong", {"pattern": pattern, **options})
+                told, _ = pair.both(("ping", (TRIP_SIZE, run.plan.sample_seconds / 2, 0.0)), ("pong", ()))
+                pair.unlink()
+                key = Key("patterns", f"{pattern}, {waiting}", TRIP_SIZE, where, rival.name)
+                run.results.add(key, "us", told["p50"])
 
 
 # --- connecting, one thread --------------------------------------------------------------------------------

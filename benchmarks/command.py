@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cases, idle, machine, plot, report, rivals, syscalls
+from benchmarks import cases, fanout, idle, machine, peers, plot, report, rivals, syscalls
 from benchmarks.harness import Plan, Run
 from benchmarks.placement import PLACEMENTS
 from benchmarks.stats import Results
@@ -23,6 +23,9 @@ CASES: dict[str, Callable[[Run], None]] = {
     "inproc": cases.inproc,
     "syscalls": syscalls.syscalls,
     "idle": idle.idle,
+    "patterns": cases.patterns,
+    "peers": peers.peers,
+    "fanout": fanout.fanout,
 }
 
 
@@ -88,6 +91,9 @@ def _plan(options: argparse.Namespace, chosen: list[Any]) -> Plan:
         placements=placements,
         traced_rounds=20 if quick else 80,
         cap=6 if quick else 20,
+        fanout_sizes=sizes if options.sizes else [fanout.SMALL, fanout.LARGER],
+        readers=fanout.READERS[-1:] if quick else fanout.READERS,
+        router_peers=200 if quick else 1000,
     )
 
 

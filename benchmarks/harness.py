@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import placement, roles
+from benchmarks import baselines, placement, roles
 from benchmarks.core import bench
+from benchmarks.crowd import Crowd
 from benchmarks.stats import Key, Results
 
 
@@ -34,6 +35,9 @@ class Plan:
     placements: list[str]
     traced_rounds: int  # of 256 messages, while system calls are counted; times ten in round trips
     cap: int  # seconds; the longest any single command may take
+    fanout_sizes: list[int]  # of one to many
+    readers: tuple[int, ...]  # of one to many, the most last
+    router_peers: int  # of the ROUTER among many
 
 
 @dataclass
@@ -67,6 +71,24 @@ class Run:
             raise bench.BenchError(f"this machine has no CPUs for placement {where!r}")
         with bench.Pair(roles.child, rival, self.scratch, size=size, cpus=cpus, cap=self.plan.cap) as pair:
             yield pair
+
+    @contextmanager
+    def crowd(self, rival: Any, many: int, cpus: tuple[int | None, ...] = ()) -> Iterator[Crowd]:
+        """A hub and `many` others, fresh, pinned as far as `cpus` says."""
+        with Crowd(rival, self.scratch, many, cpus=cpus, cap=self.plan.cap) as crowd:
+            yield crowd
+
+    def programs(self) -> dict[str, Path]:
+        """The C baselines, built once per run; none if this machine has no compiler."""
+        folder = self.scratch / "baselines"
+        if folder.exists():
+            return {name: folder / name for name in baselines.PROGRAMS if (folder / name).exists()}
+        folder.mkdir()
+        try:
+            return baselines.build(folder)
+        except bench.BenchError as error:
+            self.results.note(f"no C baselines: {error}")
+            return {}
 
 
 def in_turns(

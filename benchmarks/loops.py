@@ -5,6 +5,7 @@ the round it happened in, and nothing else is done per message.
 """
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from itertools import repeat
 from typing import Any
@@ -75,3 +76,47 @@ def there_and_back(
             send(message)
             got = recv()
         bench.check(got, block[-1])
+
+
+def echo_parts(end: Any) -> None:
+    """bench.echo for an end whose messages are lists of frames, the message last: a ROUTER's."""
+    send, recv = end.send, end.recv
+    while True:
+        announced = recv()
+        count = bench.HEAD.unpack_from(announced[-1])[0]
+        send(announced)
+        if count == 0:
+            return
+        for _ in repeat(None, count):
+            send(recv())
+
+
+def pour_paced(send: Callable[[Any], Any], block: Sequence[bytes], rounds: int, gap: float) -> None:
+    """One message every `gap` seconds: between two of them, whatever sleeps is asleep."""
+    clock, sleep = time.perf_counter, time.sleep
+    due = clock()
+    for _ in repeat(None, rounds):
+        for message in block:
+            due += gap
+            left = due - clock()
+            if left > 0:
+                sleep(left)
+            send(message)
+
+
+def serve(recv: Callable[[], Any], send: Callable[[Any], Any], count: int) -> None:
+    for _ in repeat(None, count):
+        send(recv())
+
+
+def exchange(
+    ends: Sequence[tuple[Callable[[Any], Any], Callable[[], Any]]], block: Sequence[bytes], rounds: int
+) -> None:
+    """One message out by every end, then one back to every end; the same number by all ends of a round."""
+    length = len(block)
+    for turn in range(rounds):
+        message = block[turn % length]
+        for send, _ in ends:
+            send(message)
+        for _, recv in ends:
+            bench.check(recv(), message)

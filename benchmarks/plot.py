@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import size_name
-from benchmarks.stats import Results, figure
+from benchmarks.stats import Results, figure, size_name
 
 # Ours stands out, pyzmq is what it is compared with; the rest share a calm palette. Distinct in grey as well,
 # because every line has a marker of its own.

@@ -5,25 +5,19 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import targets
-from benchmarks.stats import Results, Series, figure, ratio
+from benchmarks import peers, targets
+from benchmarks.stats import Results, Series, figure, ratio, size_name
 
 SCHEMA = 1
 QUIET = 5  # percent of all CPU time that may go elsewhere before a run says so
 US = targets.US
 
 CAVEAT = (
-    "Every library was measured in this one run, in turns, a fresh pair of pinned processes each time. "
-    "Figures are medians (lowest to highest of the repetitions). Compare rows of one table; do not compare "
-    "with another machine, another run or another placement. What each figure means: benchmarks/README.md."
+    "Every library was measured in this one run, in turns, in fresh processes each time, pinned except for "
+    "one to many. Figures are medians (lowest to highest of the repetitions). Compare rows of one table; do "
+    "not compare with another machine, another run or another placement. What each figure means: "
+    "benchmarks/README.md."
 )
-
-
-def size_name(size: int) -> str:
-    for unit, factor in (("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if size >= factor and size % factor == 0:
-            return f"{size // factor} {unit}"
-    return f"{size} B"
 
 
 def rate(series: Series, size: int) -> str:
@@ -235,6 +229,9 @@ def _calls(results: Results) -> list[str]:
 def _small(results: Results) -> list[str]:
     """The cases that are one table of variants by subject."""
     titles = {
+        "patterns": "Round trip of 32 B by socket type, p50, us",
+        "fanout": "One to many, nothing lost",
+        "peers": f"DEALERs and their ROUTER, {peers.ACTIVE} of them speak, 32 B there and back",
         "connect": "Connect to first reply, us",
         "inproc": "Inproc in one thread, ns per send and recv of 32 B",
         "idle": "Idle ipc connections, both ends together unless said",
@@ -251,10 +248,19 @@ def _small(results: Results) -> list[str]:
         for variant, size, place in keys:
             found = [results.get(case, variant, size, place, subject) for subject in subjects]
             if any(found):
-                label = f"{variant}, {size} peers" if case == "idle" and size else variant
-                rows.append([label, *(_spread(one) if one else "-" for one in found)])
+                rows.append(
+                    [_label(case, variant, size, place), *(_spread(one) if one else "-" for one in found)]
+                )
         parts += [f"## {title}\n", table(["", *subjects], rows)]
     return parts
+
+
+def _label(case: str, variant: str, size: int, place: str) -> str:
+    if case == "idle" and size:
+        return f"{variant}, {size} peers"
+    if case == "fanout":
+        return f"{size_name(size)} to {variant}"
+    return f"{variant}, placement {place}" if case == "patterns" else variant
 
 
 def _errors(results: Results) -> Iterable[tuple[tuple[str, str], list[str]]]:

@@ -5,12 +5,27 @@ This file runs in the children. It knows libraries and loops; it knows no schedu
 
 import importlib
 import resource
+import time
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from benchmarks import loops, rivals
 from benchmarks.core import bench
 from benchmarks.rivals.base import BATCH
+
+
+class Spent(NamedTuple):
+    """What a process has used, all its threads together, those of libraries too."""
+
+    cpu_ns: int  # user and system time
+    sleeps: int  # voluntary context switches: each is a sleep, hence a wake-up
+
+    @classmethod
+    def now(cls) -> "Spent":
+        return cls(time.process_time_ns(), resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw)
+
+    def __sub__(self, earlier: "Spent") -> "Spent":
+        return Spent(self.cpu_ns - earlier.cpu_ns, self.sleeps - earlier.sleeps)
 
 
 class Worker(bench.Worker):
@@ -29,6 +44,7 @@ class Worker(bench.Worker):
         super().__init__(rival, wiring)
         self.context: Any = None
         self.sockets: list[Any] = []
+        self.begun = Spent.now()
 
     # One way
 
@@ -84,6 +100,50 @@ class Worker(bench.Worker):
     def do_wake_peer(self) -> None:
         self.end.send(self.block(32)[0])
 
+    def do_pong(self) -> None:
+        if getattr(self.end, "parts", False):
+            loops.echo_parts(self.end)
+        else:
+            bench.echo(self.end)
+
+    # One to many: every reader gets every message
+
+    def do_greet(self, number: int, size: int) -> None:
+        """Publish one message by which readers find that they are heard, or the last such."""
+        self.end.send(bench.make_message(number, size))
+
+    def do_join(self) -> None:
+        """Wait for any message."""
+        self.end.recv()
+
+    def do_catch_up(self, last: int) -> None:
+        """Skip the greetings that remain."""
+        while bench.HEAD.unpack_from(self.end.recv())[0] != last:
+            pass
+
+    def do_publish(self, size: int, rounds: int, gap: float) -> int:
+        """As do_pour, with `gap` seconds from one message to the next; 0 is as fast as it goes."""
+        block = self.block(size)
+        trailer = bench.make_message(rounds * len(block), size)
+        self.begun = Spent.now()
+        started = bench.perf()
+        if gap:
+            loops.pour_paced(self.end.send, block, rounds, gap)
+        else:
+            bench.pour(self.end.send, block, rounds)
+        self.end.send(trailer)
+        return started
+
+    def do_spent(self) -> Spent:
+        """What this process has used since its last do_publish or do_serve began."""
+        return Spent.now() - self.begun
+
+    def do_listen(self, size: int, rounds: int) -> tuple[int, Spent]:
+        """As do_drain; and what it took."""
+        begun = Spent.now()
+        ended = self.do_drain(size, rounds, "plain", 0)
+        return ended, Spent.now() - begun
+
     # Connecting
 
     def do_reply(self, turns: int) -> None:
@@ -119,11 +179,12 @@ class Worker(bench.Worker):
 
     # Many idle peers
 
-    def do_raise_limit(self) -> int:
-        """As many descriptors as this user may have; that number."""
+    def do_raise_limit(self, most: int | None = None) -> int:
+        """As many descriptors as this user may have, at most that many; that number."""
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = hard if most is None else most
         with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
     def do_prepare_peers(self, most: int) -> None:
@@ -132,11 +193,11 @@ class Worker(bench.Worker):
         self.context = zmq.Context()
         self.context.max_sockets = most + 16
 
-    def do_add_peers(self, address: str, count: int) -> None:
-        """Connect further PUSH sockets; each sends one message, which shows that it is connected."""
+    def do_add_peers(self, address: str, count: int, kind: str = "PUSH") -> None:
+        """Connect further sockets; each sends one message, which shows that it is connected."""
         zmq = importlib.import_module(self.rival.module)
         for _ in range(count):
-            socket = self.context.socket(zmq.PUSH)
+            socket = self.context.socket(getattr(zmq, kind))
             socket.connect(address)
             socket.send(self.block(32)[0])
             self.sockets.append(socket)
@@ -144,7 +205,20 @@ class Worker(bench.Worker):
     def do_meet_peers(self, count: int) -> None:
         """Receive that many first messages."""
         for _ in range(count):
-            bench.check(self.sockets[0].recv(), self.block(32)[0], whole=True)
+            bench.check(self.sockets[0].recv_multipart()[-1], self.block(32)[0], whole=True)
+
+    def do_serve(self, count: int) -> None:
+        """Send `count` messages of a ROUTER's peers back to them."""
+        self.begun = Spent.now()
+        loops.serve(self.sockets[0].recv_multipart, self.sockets[0].send_multipart, count)
+
+    def do_exchange(self, size: int, rounds: int) -> float:
+        """Seconds for `rounds` times one message from each socket and its reply."""
+        block = self.block(size)
+        ends = [(socket.send, socket.recv) for socket in self.sockets]
+        started = bench.perf()
+        loops.exchange(ends, block, rounds)
+        return (bench.perf() - started) / 1e9
 
     def do_wait_for_peer(self) -> None:
         """Sit in recv among idle peers until one of them speaks."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 class Key(NamedTuple):
     """What a series of samples is about. `subject` is a rival, or a C baseline's name."""
 
-    case: str  # oneway, trip, connect, inproc, calls, idle, limit
+    case: str  # oneway, trip, patterns, fanout, peers, connect, inproc, calls, idle, limit
     variant: str
     size: int
     placement: str
@@ -110,3 +110,10 @@ def figure(value: float) -> str:
     if abs(value) >= 10:
         return f"{value:.1f}"
     return f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"
+
+
+def size_name(size: int) -> str:
+    for unit, factor in (("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size >= factor and size % factor == 0:
+            return f"{size // factor} {unit}"
+    return f"{size} B"

@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.core import bench
 
 HERE = Path(__file__).parent
-PROGRAMS = ("eventfd_pingpong", "unix_pingpong", "spin_pingpong", "pipeline")
+PROGRAMS = ("eventfd_pingpong", "unix_pingpong", "spin_pingpong", "pipeline", "flag_ring")
 
 
 def compiler() -> str | None:

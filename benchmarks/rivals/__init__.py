@@ -4,6 +4,7 @@ from benchmarks.core import bench
 from benchmarks.rivals import (
     cloudtoid,
     faster_fifo,
+    flag_ring,
     iceoryx,
     mp_pipe,
     mp_queue,
@@ -20,6 +21,7 @@ EVERY: list[bench.Rival] = [
     *pyzmq.RIVALS,
     *mp_pipe.RIVALS,
     *mp_queue.RIVALS,
+    *flag_ring.RIVALS,
     *faster_fifo.RIVALS,
     *cloudtoid.RIVALS,
     *zeroq.RIVALS,
@@ -30,7 +32,7 @@ EVERY: list[bench.Rival] = [
 ]
 
 # Present on every machine that runs the project's benchmark; the others are extras, measured if importable.
-QUICK = ("shmzmq", "pyzmq-ipc", "mp-pipe", "mp-queue")
+QUICK = ("shmzmq", "pyzmq-ipc", "mp-pipe", "mp-queue", "flag-ring-10")
 
 
 def named(name: str) -> bench.Rival:

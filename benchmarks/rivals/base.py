@@ -23,23 +23,27 @@ class End(bench.End):
                          loop then waits inline, without a function of ours in between, which favours it.
     send_many            takes a list, returns when all of it is accepted.
     recv_many            takes a limit, blocks, returns at least one and at most that many.
+    parts                `recv` returns a list of frames, the message last, which `send` takes as it is.
     """
 
     try_send: Callable[[Any], Any] | None = None
     try_recv: Callable[[], Any] | None = None
     send_many: Callable[[list[bytes]], Any] | None = None
     recv_many: Callable[[int], Sequence[Any]] | None = None
+    parts: bool = False
 
 
 class Rival(Protocol):
     """The contract. `benchmarks.core.bench.Rival` is a base class with the usual answers.
 
     name       what the tables call it, without blanks, so that --rivals can name it
-    kinds      which measurements it takes part in: oneway, many (batches), roundtrip; and for modules with
-               pyzmq's API connect, inproc, idle
+    kinds      which measurements it takes part in: oneway, many (batches), roundtrip, fanout (one to many);
+               and for modules with pyzmq's API connect, inproc, idle, patterns, peers
     sizes      smallest and largest message in bytes
     open       in a child; roles pull and pong are opened first and may return an address in their End, which
-               push and ping are then given; options may hold spin_us (shmzmq only)
+               push and ping are then given; options may hold spin_us (shmzmq only). For fanout the roles are
+               publish, opened first, and subscribe; options hold readers, size and a subscriber's rank.
+               For patterns they are ping and pong; options hold the pattern
     """
 
     name: str

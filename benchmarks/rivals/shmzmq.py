@@ -4,9 +4,10 @@ from typing import Any
 
 from benchmarks.core import bench
 from benchmarks.rivals.base import End
+from benchmarks.rivals.patterns import Patterned
 
 
-class Shmzmq(bench.ShmzmqRival):
+class Shmzmq(Patterned, bench.ShmzmqRival):
     def __init__(self, name: str, **form: Any) -> None:
         super().__init__(name, "shmzmq", "shmzmq", **form)
         if self.copy and self.scheme == "ipc":
@@ -14,6 +15,8 @@ class Shmzmq(bench.ShmzmqRival):
 
     def open(self, role: str, wiring: Any, address: str, options: dict[str, Any]) -> Any:
         plain = super().open(role, wiring, address, options)
+        if isinstance(plain, End):
+            return plain
         # send and recv are bound methods of the socket, except where frames asked for a partial.
         socket = getattr(plain.send, "__self__", None)
         return End(

@@ -1,0 +1,193 @@
+"""The benchmark's own arithmetic: what it divides by what, and when it says that a target is met."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from benchmarks import fanout, harness, peers, rivals, targets
+from benchmarks.command import CASES
+from benchmarks.rivals.flag_ring import Reader, Writer
+from benchmarks.rivals.patterns import PATTERNS
+from benchmarks.roles import Spent
+from benchmarks.stats import Key, Results
+
+US, PYZMQ = targets.US, targets.PYZMQ
+EIGHT = fanout.Cell(1024, 8)
+
+
+def results_with(*series: tuple[Key, list[float]]) -> Results:
+    results = Results([US, PYZMQ])
+    for key, values in series:
+        for value in values:
+            results.add(key, "us", value)
+    return results
+
+
+def verdicts(rows: list[targets.Row]) -> dict[str, str]:
+    return {row.on: row.verdict for row in rows}
+
+
+# --- one to many -------------------------------------------------------------------------------------------
+
+
+def test_small_messages_go_to_all_readers_and_others_to_few_and_many():
+    assert fanout.cells([32]) == [fanout.Cell(32, 8)]
+    assert [cell.readers for cell in fanout.cells([1024])] == [1, 4, 8]
+
+
+def test_pass_divides_time_by_messages_and_cpu_and_sleeps_by_deliveries():
+    results = Results([US])
+    passed = fanout.Passed(messages=1000, readers=4, seconds=0.002, cpu_ns=8_000_000, sleeps=40)
+    cell = fanout.Cell(1024, 4)
+    passed.file(results, cell, US, "")
+    found = [results.series[cell.key(US, what)].values for what in (fanout.TIME, fanout.CPU, fanout.SLEEPS)]
+    assert found == [[2.0], [2.0], [0.01]]
+
+
+def test_spent_counts_cpu_time_and_sleeps_of_this_process():
+    begun = Spent.now()
+    time.sleep(0.001)
+    sum(range(10_000))
+    spent = Spent.now() - begun
+    assert spent.cpu_ns > 0
+    assert spent.sleeps >= 1
+
+
+@pytest.mark.parametrize(("ours", "verdict"), [(0.25, "met"), (0.26, "missed")])
+def test_fan_out_must_take_a_quarter_of_the_cpu(ours, verdict):
+    cell = fanout.Cell(32, 8)
+    results = results_with(
+        (cell.key(US, fanout.CPU), [ours] * 3),
+        (cell.key(PYZMQ, fanout.CPU), [1.0] * 3),
+        (cell.key(US, fanout.PACED + fanout.CPU), [9.0]),
+        (cell.key(PYZMQ, fanout.PACED + fanout.CPU), [1.0]),
+    )
+    assert [row.verdict for row in targets.t15(results)] == [verdict, "shown"]
+
+
+def test_fan_out_that_was_not_measured_is_not_judged():
+    assert {row.verdict for row in targets.t15(Results([US]))} == {"not measured"}
+    assert {row.verdict for row in targets.t22(Results([US]))} == {"not measured"}
+
+
+def test_broadcast_is_compared_with_the_faster_ring_in_time_and_in_cpu():
+    results = results_with(
+        (EIGHT.key(US, fanout.TIME), [12.0]),
+        (EIGHT.key(US, fanout.CPU), [1.1]),
+        (EIGHT.key("flag-ring-10", fanout.TIME), [20.0]),
+        (EIGHT.key("flag-ring-10", fanout.CPU), [9.0]),
+        (EIGHT.key("flag-ring-256", fanout.TIME), [10.0]),
+        (EIGHT.key("flag-ring-256", fanout.CPU), [1.0]),
+        (EIGHT.key("C flags 256", fanout.TIME), [0.1]),
+    )
+    judged = [row for row in targets.t22(results) if row.verdict != "not measured"]
+    assert [row.verdict for row in judged] == ["met", "missed"]
+    assert all("flag-ring-256" in row.target for row in judged)
+
+
+def test_broadcast_of_every_size_measured_has_its_rows():
+    sizes = [1024, 1 << 20]
+    results = results_with(*((fanout.Cell(size, 1).key(US, fanout.TIME), [1.0]) for size in [32, *sizes]))
+    on = [row.on for row in targets.t22(results)]
+    assert len(on) == 2 * len(fanout.cells(sizes))
+    assert not any("32 B" in text for text in on)
+
+
+def test_every_reader_of_a_flag_ring_gets_every_message_in_order():
+    messages = [bytes([number]) * (number % 17) for number in range(100)]
+    writer = Writer(readers=3, size=16, chunks=4)
+    readers = [Reader(writer.ring.block.name, rank, 3, 16, 4) for rank in range(3)]
+    got: list[list[bytes]] = [[], [], []]
+
+    def read(rank: int) -> None:
+        got[rank].extend(readers[rank].recv() for _ in messages)
+
+    threads = [threading.Thread(target=read, args=(rank,)) for rank in range(3)]
+    for thread in threads:
+        thread.start()
+    for message in messages:
+        writer.send(message)
+    for thread in threads:
+        thread.join(20)
+    for reader in readers:
+        reader.close()
+    writer.close()
+    assert got == [messages] * 3
+
+
+# --- many peers, socket types ------------------------------------------------------------------------------
+
+
+def test_shares_are_almost_equal_and_whole():
+    assert peers.shares(990, 4) == [248, 248, 247, 247]
+    assert sum(peers.shares(7, 3)) == 7
+
+
+@pytest.mark.parametrize(("many", "verdict"), [(1.3, "met"), (1.4, "missed")])
+def test_many_peers_are_compared_with_the_active_ones_alone(many, verdict):
+    results = results_with(
+        *((peers.figure_key(US, "free", peers.ACTIVE, what), [1.0]) for what in (peers.TIME, peers.CPU)),
+        *((peers.figure_key(US, "free", 1000, what), [many]) for what in (peers.TIME, peers.CPU)),
+    )
+    rows = targets.t20(results)
+    assert [row.verdict for row in rows] == [verdict] * 2
+    assert all("10 of 1000" in row.on for row in rows)
+
+
+def test_round_trips_of_other_types_are_compared_with_push_and_pull_of_the_same_placement():
+    plain, reply, router = PATTERNS
+    results = results_with(
+        (Key("patterns", f"{plain}, default", 32, "two", US), [1.0]),
+        (Key("patterns", f"{plain}, default", 32, "one", US), [9.0]),
+        (Key("patterns", f"{reply}, default", 32, "two", US), [1.2]),
+        (Key("patterns", f"{router}, default", 32, "two", US), [1.4]),
+    )
+    judged = {on: verdict for on, verdict in verdicts(targets.patterns(results)).items() if "two" in on}
+    assert judged[f"round trip, {reply}, default, placement two"] == "met"
+    assert judged[f"round trip, {router}, default, placement two"] == "missed"
+    assert (
+        verdicts(targets.patterns(results))[f"round trip, {reply}, default, placement one"] == "not measured"
+    )
+
+
+def test_round_trip_that_slept_is_no_measure_for_one_that_spun():
+    plain, reply, _ = PATTERNS
+    results = results_with(
+        (Key("patterns", f"{plain}, default", 32, "two", US), [40.0]),
+        (Key("patterns", f"{reply}, default", 32, "two", US), [0.6]),
+    )
+    assert verdicts(targets.patterns(results))[f"round trip, {reply}, default, placement two"] == "shown"
+
+
+# --- the cases, with real processes ------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.shmzmq_only("the benchmark starts its own processes, of both libraries")
+@pytest.mark.parametrize("case", ["fanout", "peers", "patterns"])
+def test_case_measures_and_nobody_loses_a_message(tmp_path, case):
+    named = (rivals.named(name) for name in ("shmzmq", "pyzmq-ipc", "flag-ring-10"))
+    plan = harness.Plan(
+        rivals=[rival for rival in named if rival.available()],
+        sizes=[32],
+        repeat=1,
+        sample_seconds=0.02,
+        limit_seconds=50,
+        peers=20,
+        watch_seconds=0.1,
+        connections=80,
+        placements=["free"],
+        traced_rounds=1,
+        cap=20,
+        fanout_sizes=[32, 1024],
+        readers=(1, 2),
+        router_peers=20,
+    )
+    run = harness.Run(plan, Results([rival.name for rival in plan.rivals]), tmp_path)
+    CASES[case](run)
+    assert {key: one.error for key, one in run.results.series.items() if one.error} == {}
+    taking_part = {rival.name for rival in plan.rivals if case in rival.kinds}
+    assert {key.subject for key in run.results.series} >= taking_part
