@@ -18,7 +18,7 @@ from .errors import NotDone, error_for
 
 __all__ = ["COPY_THRESHOLD", "Frame", "Message", "MessageTracker"]
 
-COPY_THRESHOLD = 65536
+COPY_THRESHOLD: int = 65536
 """A Frame copies data of fewer bytes unless told otherwise."""
 
 # libzmq keeps so many bytes inside a message; larger ones are shared by its copies.

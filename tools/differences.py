@@ -10,10 +10,10 @@ from __future__ import annotations
 _MODULES = "comes with the modules around the core"
 _SECURITY = "comes with the security mechanisms"
 _SPLIT = "pyzmq's division into files; comes with the modules around the core"
-_DRAFT = "a property of draft socket types; pyzmq's wheels raise RuntimeError, here AttributeError"
 
 ABSENT: dict[str, str] = {
     "Socket.__getattr__": "options are read in lower or upper case, not in a mixture; a hook slows `send`",
+    "Socket._poller_class": "`poll` asks the socket itself and makes no poller; override `poll`",
     "Frame.__getattr__": "options of a frame as attributes; `Frame.get`",
     "Context.shadow_pyczmq": "shadows a context of pyczmq, a binding to libzmq that nobody maintains",
     "_future": _MODULES,

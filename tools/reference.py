@@ -1,4 +1,4 @@
-"""Writes the pages under docs/reference/ from the sources: `make docs`.
+"""Writes the pages under docs/reference/ from the sources, but those in BY_HAND: `make docs`.
 
 Each page is a function that returns its text; nothing on a page is written by hand but the head lines here.
 tests/compat/test_reference.py compares the committed pages with what this file would write.
@@ -254,6 +254,9 @@ PAGES: dict[str, Callable[[], str]] = {
     "errors.md": error_page,
     "socket-types.md": types_page,
 }
+
+BY_HAND = {"events.md": "tests/unit/test_events.py"}
+"""Pages that say when and why, which no source does; and the test that compares the rest with the sources."""
 
 if __name__ == "__main__":
     attributes.PATH.write_text(attributes.text())

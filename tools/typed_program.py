@@ -1,4 +1,4 @@
-"""Writes `tests/typing/names.py`: every constant and every option as an attribute, for the type checkers.
+"""Writes `tests/typing/names.py`: every constant, flat and in its class, and every option as an attribute.
 
 The hand-written half is tests/typing/program.py.
 """
@@ -45,6 +45,13 @@ def text() -> str:
     named = [row for row in CONTEXT_OPTIONS if row.name in ContextOption.__members__]
     classes = [name for name in constants.__all__ if name not in flat]
     lines = [HEAD, "CLASSES: tuple[type, ...] = (", *(f"    zmq.{name}," for name in classes), ")", ""]
+    members = [
+        f"    zmq.{name}.{member},"
+        for name in classes
+        for member in getattr(getattr(constants, name), "__members__", ())
+        if member not in flat
+    ]
+    lines += ["MEMBERS: tuple[int, ...] = (", *members, ")", ""]
     lines += ["NUMBERS: tuple[int, ...] = (", *(f"    zmq.{name}," for name in flat), ")", "", ""]
     lines.append("def socket_options(socket: zmq.Socket) -> None:")
     for row in SOCKET_OPTIONS:

@@ -1,7 +1,8 @@
-"""Every option of every stable socket type, and of the context, on fresh objects of pyzmq and of shmzmq.
+"""Every option of every socket type that is built, and of the context, on fresh objects of pyzmq and shmzmq.
 
 Knows    that pyzmq is the oracle: the same value or the same failure, class and errno included. What differs
-         stands in one of two tables with its reason; an option that is held back has its reason in its row.
+         stands in one of the tables here with its reason; an option that is held back has its reason in its
+         row.
 Refuses  to know why an option has the value it has: options.py does, and tests/unit/test_options.py compares
          its rows with pyzmq value by value. Here the sockets themselves are asked.
 """
@@ -9,7 +10,6 @@ Refuses  to know why an option has the value it has: options.py does, and tests/
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -20,9 +20,10 @@ from shmzmq.options import CONTEXT_OPTIONS, SOCKET_OPTIONS, OptionRow
 
 pytestmark = pytest.mark.shmzmq_only("compares both in one process")
 
-STABLE = [kind.name for kind in shmzmq.SocketType if kind <= shmzmq.STREAM]
+BUILT = [kind.name for kind in shmzmq.SocketType if kind < shmzmq.STREAM]  # STREAM comes with tcp
 SOCKET_NUMBERS = range(256)  # every option there is, and numbers that are none
 CONTEXT_NUMBERS = range(80)
+REFUSED = ("ZMQError", zmq.EINVAL)
 TOO_LONG_TO_READ = b"a" * 256  # pyzmq reads bytes into a buffer of 255
 VALUES = [
     -(1 << 31) - 1, -(1 << 31), -2, -1, 0, 1, 2, 100, 65536, (1 << 31) - 1, 1 << 31, (1 << 63) - 1, 1 << 63,
@@ -37,6 +38,13 @@ DIFFERENT_WHEN_READ = {
 DIFFERENT_WHEN_SET = {
     "HWM": "by number too it sets both marks; pyzmq has it as an attribute only",
 }
+# Only on the types that the option applies to; elsewhere it is EINVAL on both sides.
+LIVE_HERE_AND_EINVAL_IN_PYZMQ = {
+    "ROUTER_NOTIFY": "a draft that works here; pyzmq's wheels have no drafts",
+    "HELLO_MSG": "a draft that works here; pyzmq's wheels have no drafts",
+    "DISCONNECT_MSG": "a draft that works here; pyzmq's wheels have no drafts",
+    "HICCUP_MSG": "a draft that works here; pyzmq's wheels have no drafts",
+}
 DIFFERENT_IN_CONTEXT = {
     "THREAD_SCHED_POLICY": "pyzmq takes the value -1 for a failure if C's errno is left over from before",
 }
@@ -46,6 +54,10 @@ CONTEXT_ROWS = {int(row.number): row for row in CONTEXT_OPTIONS}
 
 def name(number: int) -> str:
     return ROWS[number].name if number in ROWS else str(number)
+
+
+def is_live_draft(row: OptionRow, kind: int) -> bool:
+    return row.name in LIVE_HERE_AND_EINVAL_IN_PYZMQ and kind in row.applies_to
 
 
 def outcome(call: Callable[[], Any]) -> Any:
@@ -70,15 +82,12 @@ def contexts() -> Iterator[tuple[Any, Any]]:
         context.destroy(linger=0)
 
 
-@pytest.fixture(params=STABLE)
+@pytest.fixture(params=BUILT)
 def pair(contexts: tuple[Any, Any], request: pytest.FixtureRequest) -> Callable[[], tuple[Any, Any]]:
     """A function that makes a fresh socket of one type on each side."""
     kind = int(shmzmq.SocketType[request.param])
     theirs, ours = contexts
-    with suppress(shmzmq.ZMQError):
-        ours.socket(kind).close()
-        return lambda: (theirs.socket(kind), ours.socket(kind))
-    pytest.skip(f"{request.param} is not built yet")  # remove these lines when all of STABLE are
+    return lambda: (theirs.socket(kind), ours.socket(kind))
 
 
 def differing_reads(numbers: range, rows: dict[int, OptionRow], theirs: Any, ours: Any) -> dict[str, Any]:
@@ -99,14 +108,26 @@ def test_every_option_of_a_fresh_socket_reads_as_in_pyzmq(pair):
     with theirs, ours:
         found = differing_reads(SOCKET_NUMBERS, ROWS, theirs, ours)
         assert {type(value).__name__ for value in found.pop("FD")} == {"int"}
-    assert set(found) == set(DIFFERENT_WHEN_READ) - {"FD"}, found
+    drafts = {name(row.number) for row in SOCKET_OPTIONS if row.readable and is_live_draft(row, ours.type)}
+    assert set(found) == (set(DIFFERENT_WHEN_READ) - {"FD"}) | drafts, found
+    assert {found[draft][1] for draft in drafts} <= {REFUSED}
+
+
+def test_stream_is_the_only_stable_type_that_is_not_built(contexts):
+    _, ours = contexts
+    assert outcome(lambda: ours.socket(shmzmq.STREAM)) == REFUSED, "move it to BUILT"
 
 
 def is_held_back(number: int, mine: Any, oracle: Any) -> bool:
     """Whether shmzmq refuses what would have no effect here, with the reason in the option's row."""
     row = ROWS.get(number)
     refused = row is not None and row.meanwhile == "refused" and bool(row.reason)
-    return refused and oracle[0] is None and mine[0] == ("ZMQError", zmq.EINVAL)
+    return refused and oracle[0] is None and mine[0] == REFUSED
+
+
+def drafts_agree(mine: Any, oracle: Any) -> bool:
+    """Whether pyzmq refuses a draft as unknown, and shmzmq takes it or fails in the same way."""
+    return oracle[1] == REFUSED and (mine[0] == oracle[0] or (mine[0] is None and oracle[0] == REFUSED))
 
 
 def set_until_held_back(pair: tuple[Any, Any], number: int, values: list[Any], found: dict[Any, Any]) -> list:
@@ -118,6 +139,8 @@ def set_until_held_back(pair: tuple[Any, Any], number: int, values: list[Any], f
     with theirs, ours:
         for place, value in enumerate(values):
             oracle, mine = set_and_read(theirs, number, value), set_and_read(ours, number, value)
+            if number in ROWS and is_live_draft(ROWS[number], ours.type) and drafts_agree(mine, oracle):
+                continue
             if number == zmq.FD or value == TOO_LONG_TO_READ:
                 oracle, mine = oracle[0], mine[0]
             if is_held_back(number, mine, oracle):

@@ -7,10 +7,15 @@ It is read by mypy and by pyright, both in their strict modes, and it runs: test
 from __future__ import annotations
 
 import copy
+import os
+import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, assert_type
 
 import shmzmq as zmq
+from shmzmq.socket import Peer
+from shmzmq.utils.monitor import parse_monitor_message, recv_monitor_message
 
 
 def versions() -> None:
@@ -122,7 +127,7 @@ def life_of_a_socket(context: zmq.Context) -> None:
     assert_type(socket.fileno(), int)
     assert_type(socket.poll(0, zmq.POLLIN), int)
     assert_type(socket.stats(), dict[str, int])
-    assert_type(socket.peers(), list[dict[str, Any]])
+    assert_type(socket.peers(), list[Peer])
     shadows: list[zmq.Socket] = [
         zmq.Socket(socket),
         zmq.Socket(shadow=socket.underlying),
@@ -177,6 +182,12 @@ def more_groups(dish: zmq.Socket) -> None:
     dish.join(b"group")
 
 
+def drafts_of_a_frame(frame: zmq.Frame) -> None:
+    assert_type(frame.group, str)
+    assert_type(frame.routing_id, int)
+    frame.group, frame.routing_id = "group", 1
+
+
 def bytes_and_frames(one: zmq.Socket, other: zmq.Socket) -> None:
     assert_type(one.send(b"data"), None)
     assert_type(other.recv(), bytes)
@@ -217,6 +228,97 @@ def convenience(one: zmq.Socket, other: zmq.Socket) -> None:
     assert_type(other.recv_serialized(text), str)
 
 
+def bursts(one: zmq.Socket, other: zmq.Socket) -> None:
+    assert_type(one.send_many([b"a", (b"b", bytearray(b"c"))]), int)
+    assert_type(one.send_many(iter([zmq.Frame(b"d")]), flags=zmq.DONTWAIT, copy=False), int)
+    received = other.recv_many(max=2, timeout=1000, multipart=False, copy=True)
+    assert_type(received, list[Any])
+    assert received == [b"a", [b"b", b"c"]]
+    assert other.recv_many(multipart=True) == [[b"d"]]
+
+
+def peers(one: zmq.Socket, other: zmq.Socket) -> None:
+    assert_type(one.wait_for_peers(1, timeout=0), int)
+    assert_type(other.wait_for_peers(), int)
+    for peer in one.peers():
+        assert_type(peer, Peer)
+        assert_type(peer["endpoint"], str | None)
+        assert_type(peer["transport"], str)
+        assert_type(peer["pid"], int)
+        assert_type(peer["uid"], int)
+        assert_type(peer["depth"], int)
+        assert_type(peer["routing_id"], bytes)
+        assert_type(peer["socket_type"], zmq.SocketType | None)
+        assert_type(peer["since"], float | None)
+
+
+def monitors(context: zmq.Context) -> None:
+    with context.socket(zmq.PAIR) as watched, context.socket(zmq.PAIR) as named:
+        watched.monitor("inproc://events", events=zmq.Event.ALL)
+        named.connect("inproc://events")
+        watched.monitor(None)
+        message = parse_monitor_message(named.recv_multipart())
+        assert_type(message["event"], zmq.Event)
+        assert_type(message["value"], int)
+        assert_type(message["endpoint"], bytes)
+        assert_type(message.get("detail"), str | None)
+        reader: zmq.Socket = watched.get_monitor_socket(zmq.Event.ALL | zmq.ShmEvent.ALL, addr=None)
+        with reader:
+            assert_type(watched.disable_monitor(), None)
+            assert recv_monitor_message(reader, flags=0)["event"] == zmq.Event.MONITOR_STOPPED
+
+
+def waiting(one: zmq.Socket, other: zmq.Socket) -> None:
+    poller = zmq.Poller()
+    poller.register(one, zmq.POLLIN)
+    poller.register(other)
+    poller.modify(other, flags=zmq.POLLOUT)
+    poller.unregister(other)
+    assert_type(one in poller, bool)
+    assert_type(poller.sockets, list[tuple[Any, int]])
+    assert_type(poller.poll(0), list[tuple[Any, int]])
+    assert_type(poller.poll(timeout=0.5), list[tuple[Any, int]])
+    assert_type(zmq.zmq_poll([(one, zmq.POLLIN), (other, zmq.POLLOUT)], timeout=0), list[tuple[Any, int]])
+    assert_type(zmq.select([one], [other], [], 0), tuple[list[Any], list[Any], list[Any]])
+    read_end, write_end = os.pipe()
+    readable, writable, wrong = zmq.select([read_end], [write_end], [], timeout=1.0)
+    assert (readable, writable, wrong) == ([], [write_end], [])
+    os.close(read_end)
+    os.close(write_end)
+
+
+def proxies(context: zmq.Context) -> None:
+    with (
+        context.socket(zmq.PULL) as front,
+        context.socket(zmq.PUSH) as back,
+        context.socket(zmq.PAIR) as control,
+        context.socket(zmq.PAIR) as commander,
+    ):
+        control.bind("inproc://control")
+        commander.connect("inproc://control")
+        commander.send(b"TERMINATE")
+        assert_type(zmq.proxy_steerable(front, back, None, control), int)
+    # Both are closed by now, which ends a proxy before it begins.
+    with suppress(zmq.ZMQError):
+        assert_type(zmq.proxy(front, back, capture=None), int)
+    with suppress(zmq.ZMQError):
+        assert_type(zmq.device(zmq.STREAMER, front, back), int)
+
+
+def overflow(context: zmq.Context) -> None:
+    with context.socket(zmq.PUSH) as socket:
+        socket.set(zmq.ShmOption.OVERFLOW, zmq.Overflow.DROP_OLDEST)
+        assert zmq.Overflow(socket.get(zmq.ShmOption.OVERFLOW)) is zmq.Overflow.DROP_OLDEST
+
+
+def stopwatch() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        watch = zmq.Stopwatch()
+    assert_type(watch.start(), None)
+    assert_type(watch.stop(), int)
+
+
 def frames(one: zmq.Socket, other: zmq.Socket) -> None:
     frame = zmq.Frame(b"data", track=True, copy=True, copy_threshold=0)
     assert_type(frame.bytes, bytes)
@@ -240,16 +342,23 @@ def main() -> None:
     exceptions()
     contexts()
     subclasses()
+    stopwatch()
     with zmq.Context() as context:
         life_of_a_socket(context)
         endpoints(context)
         options(context)
+        monitors(context)
+        proxies(context)
+        overflow(context)
         with context.socket(zmq.PAIR) as one, context.socket(zmq.PAIR) as other:
             one.bind("inproc://pair")
             other.connect("inproc://pair")
             bytes_and_frames(one, other)
             convenience(one, other)
             frames(one, other)
+            bursts(one, other)
+            peers(one, other)
+            waiting(one, other)
 
 
 if __name__ == "__main__":
