@@ -444,8 +444,15 @@ class Stage:
         if hub.get(self.zmq.TYPE) == self.zmq.PUB:
             tune_in(hub, spoke)
         elif told:
+            self.hear(hub, spoke)
             return [outcome, self.attempt(hub.recv_multipart)]
         return outcome
+
+    def hear(self, hub: Any, spoke: Any) -> None:
+        """Wait until something reaches the hub; libzmq's spoke greets a new peer in a call of its own only."""
+        deadline = time.monotonic() + CAP
+        while not hub.poll(2) and time.monotonic() < deadline:
+            spoke.get(self.zmq.EVENTS)
 
     def refused(self, socket: int, verb: str, argument: Any):
         call = getattr(self.sockets[socket], verb)
