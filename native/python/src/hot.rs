@@ -18,7 +18,7 @@ use crate::arguments::Arguments;
 use crate::errors::{bug, raise};
 use crate::frame;
 use crate::many::{recv_many, send_many};
-use crate::outgoing::{Held, Many, One, refused};
+use crate::outgoing::{Few, Held, Many, One, refused};
 use crate::release;
 use crate::sink::{Become, PySink, Writable};
 use crate::socket::Socket;
@@ -105,6 +105,10 @@ unsafe extern "C" fn send_multipart(
     // SAFETY: called by the interpreter as METH_FASTCALL|METH_KEYWORDS with a Socket.
     unsafe {
         raw(slf, |py, socket| {
+            if count == 1 && keywords.is_null() {
+                send_parts(py, socket, &Bound::from_borrowed_ptr(py, *args), 0)?;
+                return Ok(none());
+            }
             let names = ["msg_parts", "flags", "copy", "track", "routing_id", "group"];
             let given = Arguments::parse(py, "send_multipart", names, args, count, keywords)?;
             given.refuse_drafts(py)?;
@@ -120,6 +124,11 @@ unsafe extern "C" fn send_multipart(
 
 /// Sends all parts as one message, or none: their types are checked before the first goes anywhere.
 fn send_parts(py: Python<'_>, socket: &Socket, parts: &Bound<'_, PyAny>, flags: i64) -> PyResult<()> {
+    if flags == 0
+        && let Some(few) = Few::of(parts)
+    {
+        return until_done(py, socket.core(py)?, Interest::Send, 0, |core| core.try_send(&few, true));
+    }
     let parts: Vec<Bound<'_, PyAny>> = parts.try_iter()?.collect::<PyResult<_>>()?;
     let mut held = Vec::with_capacity(parts.len());
     for (index, part) in parts.iter().enumerate() {
@@ -206,6 +215,9 @@ unsafe extern "C" fn recv_multipart(
     // SAFETY: called by the interpreter as METH_FASTCALL|METH_KEYWORDS with a Socket.
     unsafe {
         raw(slf, |py, socket| {
+            if count == 0 && keywords.is_null() {
+                return recv_all(py, socket, 0);
+            }
             let names = ["flags", "copy", "track"];
             let given = Arguments::parse(py, "recv_multipart", names, args, count, keywords)?;
             let flags = given.int(py, 0)?;

@@ -152,3 +152,73 @@ impl Frames for Many {
         self.held[index].keep()
     }
 }
+
+const FEW: usize = 3;
+
+/// A message of one to three `bytes` in a list or tuple, as brokers send it; without an allocation.
+pub struct Few {
+    /// Owned: while the call waits, another thread may change the list.
+    objects: [*mut ffi::PyObject; FEW],
+    parts: [Part; FEW],
+    count: usize,
+}
+
+impl Few {
+    /// None: it is something else.
+    pub fn of(parts: &Bound<'_, PyAny>) -> Option<Few> {
+        let mut few = Few { objects: [std::ptr::null_mut(); FEW], parts: [Part::of(&[]); FEW], count: 0 };
+        // SAFETY: a live list or tuple, the GIL is held, and every index is below its size; what is taken
+        // is a `bytes`, which never changes, and a reference of our own keeps it.
+        unsafe {
+            let whole = parts.as_ptr();
+            let list = ffi::PyList_CheckExact(whole) != 0;
+            if !list && ffi::PyTuple_CheckExact(whole) == 0 {
+                return None;
+            }
+            let size = if list { ffi::PyList_Size(whole) } else { ffi::PyTuple_Size(whole) } as usize;
+            if size == 0 || size > FEW {
+                return None;
+            }
+            for index in 0..size {
+                let at = index as ffi::Py_ssize_t;
+                let object =
+                    if list { ffi::PyList_GetItem(whole, at) } else { ffi::PyTuple_GetItem(whole, at) };
+                if object.is_null() || ffi::PyBytes_CheckExact(object) == 0 {
+                    return None;
+                }
+                few.objects[index] = ffi::Py_NewRef(object);
+                few.parts[index] = Part {
+                    at: ffi::PyBytes_AsString(object).cast::<u8>().cast_const(),
+                    len: ffi::PyBytes_Size(object) as usize,
+                };
+                few.count = index + 1;
+            }
+        }
+        Some(few)
+    }
+}
+
+impl Drop for Few {
+    fn drop(&mut self) {
+        for object in &self.objects[..self.count] {
+            // SAFETY: a reference of our own, and the GIL is held wherever a call ends.
+            unsafe { ffi::Py_DecRef(*object) };
+        }
+    }
+}
+
+impl Frames for Few {
+    #[inline(always)]
+    fn parts(&self) -> &[Part] {
+        &self.parts[..self.count]
+    }
+
+    fn keep(&self, index: usize) -> Payload {
+        let Part { at, len } = self.parts[index];
+        // SAFETY: as in `Held::keep`: the object is alive and never changes; `later` releases it anywhere.
+        unsafe {
+            let owner = ffi::Py_NewRef(self.objects[index]);
+            Payload::Foreign(Foreign::new(at, len, owner.cast(), release::later))
+        }
+    }
+}

@@ -27,6 +27,10 @@ const BURST_LARGE: u64 = 64;
 const BURST_LARGE_BYTES: u64 = 768 * 1024;
 /// Waits without a pause after one that gathered nothing.
 const NO_GAP: u32 = 256;
+/// Giving way is worth it if it brought something that soon; at least every so many-th wait tries.
+const WAY_SOON: Duration = Duration::from_micros(50);
+const WAY_LONG: Duration = Duration::from_micros(500);
+const WAYS_MAX: u32 = 256;
 /// The CPUs are counted again after this many decisions: some may go offline.
 const RECOUNT: u32 = 1024;
 
@@ -40,6 +44,13 @@ pub struct SpinPolicy {
     vain_probes: u32,
     until_probe: u32,
     spun: bool,
+    /// Times of giving way in a row that were not worth it, and waits until the next one.
+    vain_ways: u32,
+    until_way: u32,
+    /// The last one found something after that long; how many messages had been received before it.
+    way: Option<(Duration, u64)>,
+    /// Messages received when that was asked last.
+    received: u64,
     /// Pause between two looks, doubled while each look finds few messages; see `pace`.
     gap: u32,
     /// Waits still to be done without a pause.
@@ -72,7 +83,7 @@ impl SpinPolicy {
             return Duration::ZERO;
         }
         self.spun = true;
-        cap
+        if self.failed >= 3 { PROBE } else { cap }
     }
 
     /// True if a spin now would likely be won; decides nothing.
@@ -108,6 +119,42 @@ impl SpinPolicy {
         self.gap
     }
 
+    /// Whether the coming wait gives its CPU away once before it sleeps. It is worth it if something
+    /// came soon, or much came: after k times that were not, every 2^k-th wait does. A long time with
+    /// little in it was somebody else's slice, and the wait would have been woken sooner: the next one
+    /// comes after the most waits.
+    pub fn gives_way(&mut self, stats: &Stats) -> bool {
+        self.received = stats.messages_received;
+        if let Some((took, before)) = self.way.take() {
+            if took < WAY_SOON || self.received.wrapping_sub(before) >= BURST_SMALL {
+                self.vain_ways = self.vain_ways.saturating_sub(2);
+                self.until_way = (1 << self.vain_ways) - 1;
+            } else {
+                self.way_was_vain(took);
+            }
+        }
+        if self.until_way > 0 {
+            self.until_way -= 1;
+            return false;
+        }
+        true
+    }
+
+    pub fn gave_way(&mut self, moved: bool, took: Duration) {
+        if moved {
+            self.way = Some((took, self.received));
+            self.lost();
+        } else {
+            self.way_was_vain(took);
+        }
+    }
+
+    fn way_was_vain(&mut self, took: Duration) {
+        let most = WAYS_MAX.ilog2();
+        self.vain_ways = if took < WAY_LONG { (self.vain_ways + 1).min(most) } else { most };
+        self.until_way = 1 << self.vain_ways;
+    }
+
     /// The spin found something.
     pub fn won(&mut self) {
         self.failed = 0;
@@ -120,6 +167,10 @@ impl SpinPolicy {
     /// The wait goes to sleep.
     pub fn slept(&mut self) {
         self.gap = 0;
+        self.lost();
+    }
+
+    fn lost(&mut self) {
         if std::mem::take(&mut self.spun) {
             self.failed = (self.failed + 1).min(SKIPS_MAX.ilog2());
             self.skip = 1 << self.failed;

@@ -80,9 +80,12 @@ impl Pattern for Req {
             core.skip_message();
         }
         let number = self.number.wrapping_add(1);
-        let correlated = [Payload::from(&number.to_be_bytes()[..]), Payload::empty()];
-        let envelope = if core.options.req_correlate != 0 { &correlated[..] } else { &correlated[1..] };
-        let slot = core.send_balanced(Outgoing { envelope, frames, skip: 0 }, patient)?;
+        let slot = if core.options.req_correlate != 0 {
+            let envelope = &[Payload::from(&number.to_be_bytes()[..]), Payload::empty()];
+            core.send_balanced(Outgoing { envelope, frames, skip: 0 }, patient)?
+        } else {
+            core.send_balanced(Outgoing { envelope: &[Payload::empty()], frames, skip: 0 }, patient)?
+        };
         self.number = number;
         self.asked = Some(slot);
         self.waiting = true;

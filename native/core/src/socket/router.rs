@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
 use crate::error::{Error, Result};
-use crate::message::{Frames, Outgoing, Payload, Sink};
+use crate::message::{Frames, Outgoing, Sink};
 use crate::pipe::Write;
 use crate::pipe::overflow::Policy;
 use crate::socket::core::Core;
@@ -21,11 +21,15 @@ pub struct Router {
     next_id: u32,
     /// Peers that a mandatory send waits for.
     blocked: Vec<usize>,
+    /// Whom the last message came from, if its id leads back there: a reply needs no look at the table.
+    /// None after every change of the table.
+    last: Option<usize>,
 }
 
 impl Default for Router {
     fn default() -> Self {
-        Router { routes: HashMap::new(), next_id: RandomState::new().hash_one(0) as u32, blocked: Vec::new() }
+        let next_id = RandomState::new().hash_one(0) as u32;
+        Router { routes: HashMap::new(), next_id, blocked: Vec::new(), last: None }
     }
 }
 
@@ -41,11 +45,18 @@ impl Router {
         }
     }
 
+    #[inline]
+    fn route(&self, core: &mut Core, id: &[u8]) -> Option<usize> {
+        let last = self.last.filter(|slot| core.pipe(*slot).is_some_and(|pipe| pipe.routing_id == id));
+        last.or_else(|| self.routes.get(id).copied())
+    }
+
     fn forget(&mut self, core: &mut Core, slot: usize) {
         if let Some(pipe) = core.pipe(slot)
             && self.routes.get(&pipe.routing_id) == Some(&slot)
         {
             self.routes.remove(&pipe.routing_id);
+            self.last = None;
         }
     }
 }
@@ -58,6 +69,7 @@ impl Pattern for Router {
             && pipe.named
         {
             self.routes.insert(pipe.routing_id.clone(), slot);
+            self.last = None;
         }
     }
 
@@ -77,6 +89,7 @@ impl Pattern for Router {
             core.retire(old);
         }
         self.routes.insert(id, slot);
+        self.last = None;
         if !connecter {
             probe::send(core, slot);
         }
@@ -113,7 +126,7 @@ impl Pattern for Router {
         let mandatory = core.options.router_mandatory != 0;
         // SAFETY: the caller keeps the parts readable during the call.
         let id = unsafe { std::slice::from_raw_parts(parts[0].at, parts[0].len) };
-        let Some(&slot) = self.routes.get(id) else {
+        let Some(slot) = self.route(core, id) else {
             if mandatory {
                 return Err(Error::HostUnreachable);
             }
@@ -147,8 +160,16 @@ impl Pattern for Router {
             return core.recv_fair(sink).map(|_| ());
         }
         let slot = core.settle_on_input().ok_or(Error::Again)?;
-        let id = core.pipe(slot).map(|pipe| pipe.routing_id.clone()).unwrap_or_default();
-        sink.owned(Payload::from(id), true);
+        if let Some(Some(pipe)) = core.pipes.get(slot) {
+            let id = &pipe.routing_id;
+            let at = sink.room(id.len(), true).ok_or(Error::NoRoom)?;
+            // SAFETY: the sink gave room for that many bytes, which nobody else knows of.
+            unsafe { std::ptr::copy_nonoverlapping(id.as_ptr(), at, id.len()) };
+        }
+        if self.last != Some(slot) {
+            let back = core.pipe(slot).and_then(|pipe| self.routes.get(&pipe.routing_id));
+            self.last = back.copied().filter(|back| *back == slot);
+        }
         // The message's own frames come from the same pipe, with the next calls.
         core.inbox.more = true;
         core.inbox.source = slot;
