@@ -308,3 +308,21 @@ def test_who_counts_as_a_peer_counts_with_its_subscriptions(zmq, sockets, ipc, r
         pub.send(b"topic")
         assert child.hear() == b"topic"
     child.result()
+
+
+def test_message_whose_topic_was_cancelled_is_not_counted_as_received(zmq, sockets, endpoint):
+    """What a SUB filtered out counted as received, and nothing counted it as dropped."""
+    xpub, sub = sockets(zmq.XPUB), sockets(zmq.SUB)
+    xpub.bind(endpoint)
+    sub.connect(endpoint)
+    sub.subscribe(b"a")
+    expect(xpub, b"\x01a")
+    xpub.send_multipart([b"a", b"late"])
+    sub.unsubscribe(b"a")
+    sub.subscribe(b"b")
+    expect(xpub, b"\x00a")
+    expect(xpub, b"\x01b")
+    xpub.send(b"b")
+    expect(sub, b"b")
+    stats = sub.stats()
+    assert (stats["messages_received"], stats["bytes_received"], stats["discarded_cancelled"]) == (1, 1, 1)

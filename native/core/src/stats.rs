@@ -17,10 +17,14 @@ pub enum Discard {
     Notification,
     /// OVERFLOW or CONFLATE: the program asked for newer messages instead.
     Overflow,
+    /// PUB: no memory for that peer's larger ring, while other peers got the message.
+    NoMemory,
+    /// SUB: it was on its way when its topic was cancelled.
+    Cancelled,
 }
 
 impl Discard {
-    pub const ALL: [(Discard, &'static str); 7] = [
+    pub const ALL: [(Discard, &'static str); 9] = [
         (Discard::PeerGone, "peer_gone"),
         (Discard::Unroutable, "unroutable"),
         (Discard::Linger, "linger"),
@@ -28,6 +32,8 @@ impl Discard {
         (Discard::HighWater, "high_water"),
         (Discard::Notification, "notification"),
         (Discard::Overflow, "overflow"),
+        (Discard::NoMemory, "no_memory"),
+        (Discard::Cancelled, "cancelled"),
     ];
 }
 

@@ -44,7 +44,11 @@ impl Targets {
 impl Core {
     /// Sends to every target; those that take nothing now do without, and that is counted.
     #[inline]
+    ///
+    /// An error means that nobody got the message. A peer for which there is no memory while others got
+    /// theirs does without too: sent again, the message would come twice to the others.
     pub fn distribute(&mut self, targets: &Targets, frames: &dyn Frames) -> Result<()> {
+        let (mut sent, mut failed) = (false, None);
         for index in 0..targets.slots.len() {
             let slot = targets.slots[index];
             if !self.pipe(slot).is_some_and(|pipe| pipe.out_active) {
@@ -52,17 +56,23 @@ impl Core {
                 continue;
             }
             match self.write_to(slot, Outgoing::plain(frames), false) {
-                Write::Done => {}
+                Write::Done => sent = true,
                 Write::Full | Write::Soon => {
                     self.stats.discard(Discard::HighWater, 1);
                     self.mute(slot);
                 }
                 // The peer is going: its session hears of it and ends the pipe.
                 Write::Gone => self.deactivate_out(slot),
-                Write::Failed(error) => return Err(error),
+                Write::Failed(error) => {
+                    self.stats.discard(Discard::NoMemory, 1);
+                    failed = Some(error);
+                }
             }
         }
-        Ok(())
+        match failed {
+            Some(error) if !sent => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Passes the pipe over until it is marked.

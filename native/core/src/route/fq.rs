@@ -162,8 +162,12 @@ impl Core {
 
     /// Skips the message at hand; nothing is wrong with it.
     pub fn drop_message(&mut self) {
+        let received = (self.stats.messages_received, self.stats.bytes_received);
         self.inbox.more = true;
         self.drop_rest();
+        // Nobody received it.
+        (self.stats.messages_received, self.stats.bytes_received) = received;
+        self.stats.discard(Discard::Cancelled, 1);
     }
 
     fn drop_rest(&mut self) {
