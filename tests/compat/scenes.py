@@ -449,7 +449,7 @@ class Stage:
         return outcome
 
     def hear(self, hub: Any, spoke: Any) -> None:
-        """Wait until something reaches the hub; libzmq's spoke greets a new peer in a call of its own only."""
+        """Wait until something reaches the hub; a spoke of libzmq greets a new peer in its next call only."""
         deadline = time.monotonic() + CAP
         while not hub.poll(2) and time.monotonic() < deadline:
             spoke.get(self.zmq.EVENTS)
