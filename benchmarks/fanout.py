@@ -13,6 +13,7 @@ from benchmarks import baselines
 from benchmarks.core import bench
 from benchmarks.crowd import Crowd, Order
 from benchmarks.harness import Run, in_turns
+from benchmarks.rivals.base import BATCH
 from benchmarks.stats import Key, Results
 
 WHERE = "free"
@@ -22,6 +23,7 @@ GAP = 200e-6  # seconds from one paced message to the next: longer than anybody 
 C_CHUNKS = 256
 TIME, CPU, SLEEPS = "us per message", "CPU us per delivery", "sleeps per delivery"
 PACED = "paced, "
+BURSTS = "bursts, "
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Cell:
     readers: int
 
     def key(self, name: str, what: str) -> Key:
-        """Where a figure is filed: TIME, CPU or SLEEPS, each with PACED in front or without."""
+        """Where a figure is filed: TIME, CPU or SLEEPS, each with PACED or BURSTS in front or without."""
         return Key(
             "fanout", f"{self.readers} reader{'s' * (self.readers > 1)}: {what}", self.size, WHERE, name
         )
@@ -92,6 +94,7 @@ def _measure(run: Run, subject: Any) -> None:
             _stream(run, crowd, cell)
             if cell.size <= SMALL:
                 _paced(run, crowd, cell)
+                _bursts(run, crowd, cell)
             _unlink(crowd, cell)
 
 
@@ -157,14 +160,23 @@ def _paced(run: Run, crowd: Crowd, cell: Cell) -> None:
     _pass(crowd, cell, rounds, GAP).file(run.results, cell, crowd.rival.name, PACED)
 
 
-def _pass(crowd: Crowd, cell: Cell, rounds: int, gap: float = 0.0) -> Passed:
+def _bursts(run: Run, crowd: Crowd, cell: Cell) -> None:
+    """By send_many and recv_many, where a library has them."""
+    if crowd.ask(crowd.hub, "has_many", "push"):
+        known = run.rounds[crowd.rival.name, f"to {cell.readers}", cell.size]
+        rounds = max(1, known * bench.block_length(cell.size) // bench.block_length(cell.size, BATCH))
+        _pass(crowd, cell, rounds, bursts=True).file(run.results, cell, crowd.rival.name, BURSTS)
+
+
+def _pass(crowd: Crowd, cell: Cell, rounds: int, gap: float = 0.0, *, bursts: bool = False) -> Passed:
     here = crowd.others[: cell.readers]
-    listening: list[Order] = [(side, ("listen", (cell.size, rounds))) for side in here]
-    *heard, started = crowd.together([*listening, (crowd.hub, ("publish", (cell.size, rounds, gap)))])
+    listening: list[Order] = [(side, ("listen", (cell.size, rounds, bursts))) for side in here]
+    publishing: Order = (crowd.hub, ("publish", (cell.size, rounds, gap, bursts)))
+    *heard, started = crowd.together([*listening, publishing])
     # Only now: a publisher's own threads may have worked until the last reader had the last message.
     spent = [crowd.ask(crowd.hub, "spent"), *(one for _, one in heard)]
     return Passed(
-        messages=bench.messages_in(cell.size, rounds),
+        messages=bench.messages_in(cell.size, rounds, BATCH if bursts else bench.BLOCK_MESSAGES),
         readers=cell.readers,
         seconds=(max(ended for ended, _ in heard) - started) / 1e9,
         cpu_ns=sum(one.cpu_ns for one in spent),

@@ -121,13 +121,18 @@ class Worker(bench.Worker):
         while bench.HEAD.unpack_from(self.end.recv())[0] != last:
             pass
 
-    def do_publish(self, size: int, rounds: int, gap: float) -> int:
-        """As do_pour, with `gap` seconds from one message to the next; 0 is as fast as it goes."""
-        block = self.block(size)
+    def do_publish(self, size: int, rounds: int, gap: float, bursts: bool = False) -> int:
+        """As do_pour, with `gap` seconds from one message to the next; 0 is as fast as it goes.
+
+        With `bursts` by send_many, for a library that has it.
+        """
+        block = self.block(size, "many" if bursts else "plain")
         trailer = bench.make_message(rounds * len(block), size)
         self.begun = Spent.now()
         started = bench.perf()
-        if gap:
+        if bursts:
+            loops.pour_many(self.end.send_many, block, rounds)
+        elif gap:
             loops.pour_paced(self.end.send, block, rounds, gap)
         else:
             bench.pour(self.end.send, block, rounds)
@@ -138,10 +143,10 @@ class Worker(bench.Worker):
         """What this process has used since its last do_publish or do_serve began."""
         return Spent.now() - self.begun
 
-    def do_listen(self, size: int, rounds: int) -> tuple[int, Spent]:
-        """As do_drain; and what it took."""
+    def do_listen(self, size: int, rounds: int, bursts: bool = False) -> tuple[int, Spent]:
+        """As do_drain, with `bursts` by recv_many; and what it took."""
         begun = Spent.now()
-        ended = self.do_drain(size, rounds, "plain", 0)
+        ended = self.do_drain(size, rounds, "many" if bursts else "plain", 0)
         return ended, Spent.now() - begun
 
     # Connecting

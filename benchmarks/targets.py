@@ -191,7 +191,7 @@ def t11(results: Results) -> list[Row]:
 
 
 def t15(results: Results) -> list[Row]:
-    """As fast as it goes is judged; with pauses, when everybody sleeps, is shown."""
+    """As fast as it goes is judged, by single calls and in bursts; with pauses, when all sleep, is shown."""
     cell = fanout.Cell(fanout.SMALL, fanout.READERS[-1])
     rows = []
     for how, text in (("", ""), (fanout.PACED, ", paced")):
@@ -199,6 +199,11 @@ def t15(results: Results) -> list[Row]:
         ours, theirs = (results.get(*cell.key(name, how + fanout.CPU)) for name in (US, PYZMQ))
         row = _at_most("T15", on, (ours, theirs), 1 / 4, PYZMQ)
         rows.append(row._replace(target="none", verdict="shown") if how and ours and theirs else row)
+    ours = results.get(*cell.key(US, fanout.BURSTS + fanout.CPU))
+    if ours:
+        theirs = results.get(*cell.key(PYZMQ, fanout.CPU))
+        on = f"PUB to {cell.readers} SUB, {cell.size} B, CPU per delivery, send_many and recv_many"
+        rows.append(_at_most("T15", on, (ours, theirs), 1 / 4, f"{PYZMQ}, single calls"))
     return rows
 
 

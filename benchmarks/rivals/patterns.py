@@ -40,14 +40,16 @@ class Patterned(bench.ZmqRival):
         socket = context.socket(zmq.PUB)
         socket.setsockopt(zmq.XPUB_NODROP, 1)
         address = self.bind(socket, self.address(wiring, "publish"))
-        return End(socket.send, _silent, _ender(context, socket), address)
+        many = getattr(socket, "send_many", None)
+        return End(socket.send, _silent, _ender(context, socket), address, send_many=many)
 
     def _subscribe(self, address: str) -> End:
         zmq, context = self._begin()
         socket = context.socket(zmq.SUB)
         socket.setsockopt(zmq.SUBSCRIBE, b"")
         socket.connect(address)
-        return End(_silent, socket.recv, _ender(context, socket))
+        many = getattr(socket, "recv_many", None)
+        return End(_silent, socket.recv, _ender(context, socket), recv_many=many)
 
     def _one_way_each(self, role: str, wiring: Any, addresses: str, options: dict[str, Any]) -> End:
         """A round trip over two links: out by PUSH, back by PULL."""

@@ -48,6 +48,7 @@ class Company:
             text=True,
             cwd=ROOT,
             start_new_session=True,
+            preexec_fn=_hear_interrupts,  # noqa: PLW1509  # one C call, no lock
         )
         self._processes.append((f"{program} {args[0]}", process))
         return process
@@ -86,6 +87,11 @@ class Company:
         for _, process in self._processes:
             process.kill()
             process.communicate()
+
+
+def _hear_interrupts() -> None:
+    """Python takes over an ignored SIGINT, which is what a background shell hands down."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture(params=["zmq", "shmzmq"])
