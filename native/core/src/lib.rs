@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`context`] | owner of sockets and I/O threads; term; the inproc names |
 //! | [`socket`] | the pattern end point: base, and one short file per type |
-//! | [`route`] | fair queue in, load balance out |
+//! | [`route`] | fair queue in, load balance or distribution out, the tree of topics |
 //! | [`pipe`] | two one-way queues to one peer: pre-connection queue, ring, local |
 //! | [`poller`] | waits for many sockets and raw fds |
 //! | [`proxy`] | moves messages between two sockets |
