@@ -425,3 +425,21 @@ def test_close_of_an_armed_socket_among_many_is_noticed(zmq, sockets):
         poller.poll(0)
     poller.unregister(many[30])
     assert poller.poll(0) == []
+
+
+def test_poll_hears_of_a_burst_that_ended_with_an_error(zmq, sockets, task, endpoint):
+    """A REQ's burst is one request, then EFSM: what it made possible went unheard by a sleeping poller."""
+    req, rep = sockets(zmq.REQ), sockets(zmq.REP)
+    rep.bind(endpoint)
+    req.connect(endpoint)
+    req.wait_for_peers(1, CAP_MS)
+    req.send(b"question")
+    assert rep.recv() == b"question"
+    rep.send(b"answer")
+    assert req.poll(CAP_MS)
+    poller = zmq.Poller()
+    poller.register(req, zmq.POLLOUT)
+    polled = task(lambda: poller.poll(CAP_MS))
+    polled.wait_blocked()
+    assert req.recv_many(2) == [b"answer"]
+    assert polled.result() == [(req, zmq.POLLOUT)]

@@ -9,7 +9,7 @@ use shmzmq_shm::ready;
 use shmzmq_shm::ring::Part;
 
 use super::{Socket, State};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::message::{Frames, Sink};
 use crate::pipe::Out;
 
@@ -40,12 +40,7 @@ impl Socket {
     fn send_round(&self, burst: &mut dyn Burst, patient: bool) -> Result<bool> {
         let mut state = self.enter()?;
         let sent = Bursting::begin(&mut state).0.send_some(burst, patient);
-        if state.watchers.fd.used {
-            state.after_call(sent == Err(Error::Again));
-        }
-        if sent.is_ok() && self.takes_turns() {
-            state.touch(true);
-        }
+        self.tell_watchers(&mut state, &sent);
         sent
     }
 
@@ -68,12 +63,7 @@ impl Socket {
     fn recv_round(&self, sink: &mut dyn Sink, max: usize, taken: &mut usize) -> Result<()> {
         let mut state = self.enter()?;
         let received = state.recv_some(sink, max, taken);
-        if state.watchers.fd.used {
-            state.after_call(received == Err(Error::Again));
-        }
-        if received.is_ok() && self.takes_turns() {
-            state.touch(true);
-        }
+        self.tell_watchers(&mut state, &received);
         received
     }
 }

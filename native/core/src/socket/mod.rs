@@ -225,12 +225,7 @@ impl Socket {
     pub fn try_send(&self, frames: &dyn Frames, patient: bool) -> Result<()> {
         let mut state = self.enter()?;
         let sent = state.send(frames, patient);
-        if state.watchers.fd.used {
-            state.after_call(sent == Err(Error::Again));
-        }
-        if sent.is_ok() && self.takes_turns() {
-            state.touch(true);
-        }
+        self.tell_watchers(&mut state, &sent);
         sent
     }
 
@@ -256,12 +251,7 @@ impl Socket {
     pub fn try_recv(&self, sink: &mut dyn Sink) -> Result<bool> {
         let mut state = self.enter()?;
         let received = state.recv(sink);
-        if state.watchers.fd.used {
-            state.after_call(received == Err(Error::Again));
-        }
-        if received.is_ok() && self.takes_turns() {
-            state.touch(true);
-        }
+        self.tell_watchers(&mut state, &received);
         received
     }
 
@@ -272,12 +262,7 @@ impl Socket {
         let slot = state.core.inbox.source;
         let origin = state.core.pipe(slot).and_then(|pipe| pipe.origin().cloned());
         let more = state.received(received);
-        if state.watchers.fd.used {
-            state.after_call(more == Err(Error::Again));
-        }
-        if more.is_ok() && self.takes_turns() {
-            state.touch(true);
-        }
+        self.tell_watchers(&mut state, &more);
         Ok((more?, origin))
     }
 

@@ -213,6 +213,19 @@ impl Socket {
         matches!(self.kind, SocketType::Req | SocketType::Rep)
     }
 
+    /// At the end of every send and receive, alone or in a burst. One that failed for another reason than
+    /// Again may have gone half the way: a burst of a REQ is one request, then EFSM.
+    #[inline(always)]
+    pub(super) fn tell_watchers<T>(&self, state: &mut State, result: &Result<T>) {
+        let again = matches!(result, Err(Error::Again));
+        if state.watchers.fd.used {
+            state.after_call(again);
+        }
+        if self.takes_turns() && !again {
+            state.touch(true);
+        }
+    }
+
     /// The fd that becomes readable with each change; from now on the socket is kept armed.
     pub fn use_fd(&self) -> Result<rustix::fd::BorrowedFd<'_>> {
         let mut state = self.enter()?;
