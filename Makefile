@@ -15,7 +15,7 @@ test:  ## the Python suite, on the build in the current environment
 test-native:  ## Rust unit, property, hostile-peer and crash tests
 	cargo test --workspace --exclude shmzmq-python --quiet
 
-loom:  ## model checking of rings, ready words, both waits, hand-over and close (bounded)
+loom:  ## model checking of rings, ready words, returns, both waits, hand-over and close (bounded)
 	RUSTFLAGS="--cfg loom" cargo test -p shmzmq-shm --release --quiet --target-dir target/loom --test 'loom_*'
 
 lint:  ## formatters in check mode, linters with warnings as errors, types, stubs
