@@ -11,10 +11,12 @@
 //! | [`sync`] | the words of rings and ready pages; the trait that lets loom stand in |
 //! | [`ring`] | one writer, one reader: write, publish, read, credit, sleep bits, JUMP to a larger ring |
 //! | [`ready`] | the words by which many publishers wake one sleeping socket |
+//! | [`budget`] | how many bytes of shared memory this process may reserve, and has |
 //! | [`returns`] | how blocks of memory come back to who lent them: one bit each |
 //! | [`segment`] | memfd, seals, mapping; what is checked before a foreign fd is mapped |
 //! | [`fork`] | which process created a thing; fds and maps that a forked child must not touch |
 
+pub mod budget;
 pub mod fork;
 pub mod layout;
 pub mod ready;
