@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NoReturn, TypeAlias
 
 from . import constants, error
-from ._backend import BUILD_PROFILE, LAYOUT_VERSION, __version__
+from ._backend import BUILD_PROFILE, LAYOUT_VERSION, Block, __version__
 from .constants import *  # noqa: F403
 from .context import Context
 from .endpoint import IPC_PATH_MAX_LEN
@@ -16,6 +16,7 @@ from .errors import (
     ForkedError,
     InterruptedSystemCall,
     NotDone,
+    OutOfMemory,
     ZMQBaseError,
     ZMQBindError,
     ZMQError,
@@ -107,6 +108,7 @@ __all__ = [
     "LAYOUT_VERSION",
     "PYZMQ_DRAFT_API",
     "Again",
+    "Block",
     "Context",
     "ContextTerminated",
     "DraftFDWarning",
@@ -116,6 +118,7 @@ __all__ = [
     "Message",
     "MessageTracker",
     "NotDone",
+    "OutOfMemory",
     "Poller",
     "Socket",
     "Stopwatch",

@@ -13,12 +13,15 @@ from . import frame
 
 __all__ = [
     "BUILD_PROFILE",
+    "Block",
     "Context",
     "Frame",
     "LAYOUT_VERSION",
+    "Loan",
     "Origin",
     "Poller",
     "Socket",
+    "Usage",
     "__version__",
     "after_fork_in_child",
     "after_fork_in_parent",
@@ -26,6 +29,8 @@ __all__ = [
     "proxy",
     "proxy_steerable",
     "set_frame_class",
+    "set_shm_max",
+    "shm_max",
     "take_log",
     "zmq_poll",
 ]
@@ -37,8 +42,56 @@ BUILD_PROFILE: str
 def before_fork() -> None: ...
 def after_fork_in_parent() -> None: ...
 def after_fork_in_child() -> None: ...
+def set_shm_max(bytes: int) -> None:
+    """Set how much shared memory this process may make for large messages; 0 for the default."""
+
+def shm_max() -> tuple[int, int]:
+    """Bytes of shared memory that this process may make for large messages, and has made."""
+
 def take_log() -> list[tuple[str, str]]: ...
 def set_frame_class(class_: type, /) -> None: ...
+
+@final
+class Block:
+    """Memory of a socket for one frame: filled in place, and sent without a copy.
+
+    Made by `Socket.alloc`. Supports the buffer protocol (writable, bytes), so memoryview, numpy and
+    `readinto` work on it. As a context manager it is given up at the end unless it was sent. Its memory is
+    used again when no peer has it and no view of it is left.
+
+    Raises   ValueError  on a new view or another send, after a send, a release or a fork.
+    """
+
+    def __len__(self) -> int: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, _kind: object, _value: object, _trace: object) -> None: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    @property
+    def nbytes(self) -> int:
+        """Bytes, as asked for."""
+
+    @property
+    def sent(self) -> bool:
+        """True once a send took it."""
+
+    def release(self) -> None:
+        """Give it up unsent; after a send this does nothing."""
+
+@final
+class Loan:
+    """A received frame where its sender wrote it. The loan ends with the last view of it."""
+
+    def __len__(self) -> int: ...
+    def tobytes(self) -> bytes: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+@final
+class Usage:
+    """What became of a block that was sent."""
+
+    def is_over(self) -> bool:
+        """Say whether it is in no queue and with no peer any more."""
+
 def zmq_poll(sockets: Sequence[Any], timeout: float = -1) -> list[tuple[Any, int]]:
     """Wait until one of the sockets or files in a list of (socket, flags) is ready.
 
@@ -208,6 +261,19 @@ class Socket:
                  BufferError  read-only or strided; nothing was received.
                  TypeError    no buffer; nothing was received.
                  ValueError   nbytes is negative or more than the buffer has; nothing was received.
+        """
+
+    def alloc(self, nbytes: int, flags: int = 0) -> Block:
+        """Take memory for one frame, to be filled in place and sent without a copy.
+
+        Shape    nbytes: 0 or more. flags: DONTWAIT.
+        Returns  a writable buffer in shared memory; its bytes are whatever was there before.
+        Waits    while ARENA_MAX or SHM_MAX is reached and others still have what they were sent: up to
+                 SNDTIMEO milliseconds, as `send` at its high-water mark.
+        Raises   Again        the memory did not come back in time.
+                 MemoryError  waiting would not help.
+                 ValueError   nbytes is negative.
+                 ZMQError     ENOTSOCK  the socket is closed.
         """
 
     def send_many(self, messages: Any, flags: int = 0, copy: bool = True) -> int:

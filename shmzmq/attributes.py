@@ -248,6 +248,8 @@ class SocketAttributes:
         HWM_BYTES: int
         overflow: int
         OVERFLOW: int
+        arena_max: int
+        ARENA_MAX: int
         ipc_strict: int
         IPC_STRICT: int
 
@@ -573,6 +575,8 @@ class ContextAttributes:
         HWM_BYTES: int
         overflow: int
         OVERFLOW: int
+        arena_max: int
+        ARENA_MAX: int
         ipc_strict: int
         IPC_STRICT: int
 

@@ -372,6 +372,9 @@ class ShmOption(IntEnum):
     HWM_BYTES = 1006, _OptType.int64
     IPC_STRICT = 1007
     OVERFLOW = 1008
+    ARENA_MAX = 1009, _OptType.int64
+    SHM_MAX = 1010, _OptType.int64
+    """Of the process: `Context.set`."""
 
 
 class Overflow(IntEnum):
@@ -661,6 +664,8 @@ RING_BYTES = ShmOption.RING_BYTES
 HWM_BYTES = ShmOption.HWM_BYTES
 IPC_STRICT = ShmOption.IPC_STRICT
 OVERFLOW = ShmOption.OVERFLOW
+ARENA_MAX = ShmOption.ARENA_MAX
+SHM_MAX = ShmOption.SHM_MAX
 
 # Enum, IntEnum and IntFlag are here because `zmq.IntEnum` and its kin exist in pyzmq.
 __all__ = [
@@ -936,4 +941,6 @@ __all__ = [
     "HWM_BYTES",
     "IPC_STRICT",
     "OVERFLOW",
+    "ARENA_MAX",
+    "SHM_MAX",
 ]

@@ -26,9 +26,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, overload
 from weakref import WeakSet, WeakValueDictionary
 
-from ._backend import NativeContext, drain_log
+from ._backend import NativeContext, drain_log, set_shm_max, shm_max
 from .attributes import ContextAttributes
-from .constants import ContextOption, SocketOption
+from .constants import ContextOption, ShmOption, SocketOption
 from .errors import ForkedError, ZMQError, error_for
 from .options import (
     ATTRIBUTES,
@@ -264,6 +264,8 @@ class Context(NativeContext, ContextAttributes, Generic[_SocketT_co]):
             self._set_io_threads(int(value))
         elif option == ContextOption.MAX_SOCKETS:
             self._set_max_sockets(int(value))
+        elif option == ShmOption.SHM_MAX:
+            set_shm_max(int(value))
         self._options[row.number] = value
 
     def get(self, option: int) -> int:
@@ -271,6 +273,8 @@ class Context(NativeContext, ContextAttributes, Generic[_SocketT_co]):
         self._check_open()
         row = context_row_for(index(option))
         check_readable(row)
+        if row.number == ShmOption.SHM_MAX:
+            return shm_max()[0]  # of the process, whichever context set it
         return int(self._options[row.number] or 0)
 
     def _check_open(self) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from errno import EAGAIN, EHOSTUNREACH, EINTR, ENOTSOCK
+from errno import EAGAIN, EHOSTUNREACH, EINTR, ENOMEM, ENOTSOCK
 from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
@@ -26,6 +26,7 @@ __all__ = [
     "ForkedError",
     "InterruptedSystemCall",
     "NotDone",
+    "OutOfMemory",
     "ZMQBaseError",
     "ZMQBindError",
     "ZMQError",
@@ -153,6 +154,20 @@ class InterruptedSystemCall(ZMQError, InterruptedError):  # type: ignore[misc]  
         return f"{self.strerror}: this call should have been retried; please report it to shmzmq."
 
 
+class OutOfMemory(ZMQError, MemoryError):
+    """There is no memory for the message, and waiting would not help (errno ENOMEM). Ours; a ZMQError too.
+
+    Next     send less at a time, or raise SHM_MAX or ARENA_MAX. The message was not sent; what was sent
+             before is delivered.
+
+    The arguments are accepted and ignored.
+    """
+
+    def __init__(self, errno: Any = "ignored", msg: Any = "ignored") -> None:
+        """Make the error; its errno and text are fixed."""
+        super().__init__(ENOMEM)
+
+
 class ForkedError(ZMQError):
     """The object was made by another process, from which this one was forked (errno ENOTSOCK). Ours.
 
@@ -223,15 +238,22 @@ class DraftFDWarning(RuntimeWarning):
 
 
 # Every other errno is a plain ZMQError.
-CLASS_OF_ERRNO: Final[Mapping[int, type[Again | ContextTerminated | InterruptedSystemCall]]] = (
-    MappingProxyType({EAGAIN: Again, EINTR: InterruptedSystemCall, int(Errno.ETERM): ContextTerminated})
+CLASS_OF_ERRNO: Final[Mapping[int, type[Again | ContextTerminated | InterruptedSystemCall | OutOfMemory]]] = (
+    MappingProxyType(
+        {
+            EAGAIN: Again,
+            EINTR: InterruptedSystemCall,
+            ENOMEM: OutOfMemory,
+            int(Errno.ETERM): ContextTerminated,
+        }
+    )
 )
 
 
 def error_for(code: int, detail: str = "") -> ZMQError:
     """Make the exception for an errno: its own class, and the text "strerror (detail)".
 
-    Returns  Again, ContextTerminated or InterruptedSystemCall for their errnos, else a plain ZMQError.
+    Returns  Again, ContextTerminated, InterruptedSystemCall or OutOfMemory for their errnos, else a plain ZMQError.
     """
     _last.errno = code
     kind = CLASS_OF_ERRNO.get(code)

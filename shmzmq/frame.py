@@ -12,7 +12,7 @@ from threading import Event
 from typing import Any, Self
 from weakref import ref
 
-from ._backend import NativeFrame, NativeOrigin, set_frame_class
+from ._backend import Block, NativeFrame, NativeLoan, NativeOrigin, NativeUsage, set_frame_class
 from .constants import MessageOption
 from .errors import NotDone, error_for
 
@@ -28,14 +28,15 @@ _INSIDE_BYTES = 33
 class MessageTracker:
     """Says when the buffers of a message may be changed by their sender.
 
-    Over ipc that is when the bytes are in the ring, so before `send` returns: trackers given out by this
-    milestone are done from the beginning.
+    That is when the bytes are in a ring or a queue, so before `send` returns: such a tracker is done from
+    the beginning, whatever a receiver keeps. Only what was sent in a `Block` waits for its receivers.
     """
 
     def __init__(self, *towatch: MessageTracker | Event | Frame) -> None:
         """Watch other trackers, events, or frames that were made with track=True."""
         self.events: set[Event] = set()
         self.peers: set[MessageTracker] = set()
+        self._usages: list[NativeUsage] = []
         for one in towatch:
             if isinstance(one, Event):
                 self.events.add(one)
@@ -51,7 +52,11 @@ class MessageTracker:
     @property
     def done(self) -> bool:
         """True once every buffer may be changed."""
-        return all(event.is_set() for event in self.events) and all(peer.done for peer in self.peers)
+        return (
+            all(usage.is_over() for usage in self._usages)
+            and all(event.is_set() for event in self.events)
+            and all(peer.done for peer in self.peers)
+        )
 
     def wait(self, timeout: float = -1) -> None:
         """Wait until done, at most `timeout` seconds (-1: for ever).
@@ -67,6 +72,14 @@ class MessageTracker:
                 raise NotDone
         for peer in self.peers:
             peer.wait(-1 if deadline is None else max(0.0, deadline - time.monotonic()))
+        # Receivers give memory back without a word: it is asked for, ever less often.
+        pause = 0.0001
+        while not all(usage.is_over() for usage in self._usages):
+            left = pause if deadline is None else deadline - time.monotonic()
+            if left <= 0:
+                raise NotDone
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, 0.005)
 
 
 _DONE = MessageTracker()
@@ -74,6 +87,9 @@ _DONE = MessageTracker()
 
 class Frame(NativeFrame):
     """One frame. Supports the buffer protocol; the memory of a received frame is its own and writable.
+
+    A large frame that came over ipc lies where its sender wrote it, and is copied page by page where it is
+    written to: nobody else sees that. The memory goes back when the last view of it is gone.
 
     Shape    data: bytes-like and contiguous; None makes an empty frame. str is refused.
              copy: True holds a copy, False holds `data` itself, None copies below the threshold.
@@ -125,7 +141,9 @@ class Frame(NativeFrame):
             self._memory = bytearray(view) if copy else data
 
     @classmethod
-    def _received(cls, memory: bytearray, more: bool, origin: NativeOrigin | None, track: bool) -> Self:
+    def _received(
+        cls, memory: bytearray | NativeLoan, more: bool, origin: NativeOrigin | None, track: bool
+    ) -> Self:
         frame: Self = cls.__new__(cls)
         frame._memory = memory
         frame.more, frame._origin = more, origin
@@ -135,8 +153,12 @@ class Frame(NativeFrame):
         return frame
 
     @staticmethod
-    def _done(sent: Any) -> MessageTracker:
+    def _done(sent: Any, usages: list[NativeUsage]) -> MessageTracker:
         """What a tracked `send(sent)` returns: by then the bytes are in a ring or a queue."""
+        if usages:
+            tracker = MessageTracker()
+            tracker._usages = usages
+            return tracker
         if isinstance(sent, Frame):
             if sent.tracker is None:
                 raise ValueError("Not a tracked message")
@@ -148,8 +170,12 @@ class Frame(NativeFrame):
         """The frame's bytes as an immutable object, made once."""
         if self._bytes is None:
             memory = self._memory
-            whole = type(memory) is builtins.bytes
-            self._bytes = memory if whole else builtins.bytes(memoryview(memory).cast("B"))
+            if type(memory) is builtins.bytes:
+                self._bytes = memory
+            elif isinstance(memory, NativeLoan):
+                self._bytes = memory.tobytes()
+            else:
+                self._bytes = builtins.bytes(memoryview(memory).cast("B"))
         return self._bytes
 
     @property
@@ -184,6 +210,9 @@ class Frame(NativeFrame):
         )
 
     def __len__(self) -> int:
+        # A view of a loan could be written through, so none is made for this.
+        if isinstance(self._memory, (builtins.bytes, bytearray, NativeLoan, Block)):
+            return len(self._memory)
         with memoryview(self._memory) as view:
             return view.nbytes
 

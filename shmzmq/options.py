@@ -458,6 +458,8 @@ _SHM_ROWS: Final = (
     _row(ShmOption.OVERFLOW, "what a pipe at its high-water marks does with one more message: as the type "
          "does, block, drop the newest, drop the oldest, keep the latest", unit="Overflow",
          choices=(0, 1, 2, 3, 4), default=0, effect=_NEXT, applies_to=_OVERFLOWING),
+    _row(ShmOption.ARENA_MAX, "bytes of shared memory for the socket's large messages; 0 = no limit but SHM_MAX",
+         unit="bytes", minimum=0, default=0),
     _row(ShmOption.IPC_STRICT, "ipc file mode 0600 and peers of the same uid only, both ways", **_FLAG,
          effect=_NEXT, **_REFUSE, reason=_NOT_YET),
 )  # fmt: skip
@@ -478,9 +480,10 @@ SOCKET_OPTIONS: Final[tuple[OptionRow, ...]] = (
 
 
 def _context_row(number: int, name: str, meaning: str, **columns: Any) -> OptionRow:
-    """Make the row of a context option; all of them are ints."""
+    """Make the row of a context option; ints, but for SHM_MAX."""
     aliases = _aliases(ContextOption(number)) if name in ContextOption.__members__ else ()
-    return OptionRow(name=name, number=number, type=_OptType.int, meaning=meaning, aliases=aliases, **columns)
+    kind = _OptType.int64 if name == "SHM_MAX" else _OptType.int
+    return OptionRow(name=name, number=number, type=kind, meaning=meaning, aliases=aliases, **columns)
 
 
 _C = ContextOption
@@ -510,6 +513,8 @@ CONTEXT_OPTIONS: Final[tuple[OptionRow, ...]] = (
     # pyzmq has no ContextOption for these three, but a Context takes their numbers.
     _context_row(10, "ZERO_COPY_RECV", "messages may share the buffer they were read into; draft", **_TRUTHY
                  | {"default": 1}, **_REMEMBER, reason=_NO_TCP),
+    _context_row(ShmOption.SHM_MAX, "SHM_MAX", "bytes of shared memory that the process may make for large "
+                 "messages; 0 = a quarter of the memory there is", unit="bytes", minimum=0, default=0),
     _context_row(_S.IPV6, "IPV6", "IPV6 of new sockets", **_TRUTHY, **_REMEMBER, reason=_NO_TCP),
     _context_row(_S.BLOCKY, "BLOCKY", "0: new sockets have LINGER 0", **_TRUTHY | {"default": 1}),
 )  # fmt: skip

@@ -74,6 +74,7 @@ _NATIVE = frozenset(
         _O.XPUB_MANUAL, _O.XPUB_MANUAL_LAST_VALUE, _O.XPUB_NODROP, _O.ONLY_FIRST_SUBSCRIBE,
         _O.INVERT_MATCHING, _O.TOPICS_COUNT, _O.CONFLATE, _O.RECONNECT_STOP, _O.ROUTER_NOTIFY,
         ShmOption.SPIN_US, ShmOption.RING_BYTES, ShmOption.HWM_BYTES, ShmOption.OVERFLOW,
+        ShmOption.ARENA_MAX,
     }
 )  # fmt: skip
 # The same, with bytes; they cannot be read.

@@ -31,7 +31,7 @@ DELAY_SECONDS = 1.0
 
 
 def grow_twice(zmq, link, endpoint):
-    """Make the ring grow when told to, twice; the second time put a last message behind it."""
+    """Make the arena grow when told to, twice; the second time put a last message behind it."""
     context = zmq.Context()
     push = context.socket(zmq.PUSH)
     push.sndtimeo = CAP_MS
@@ -50,10 +50,10 @@ def grow_twice(zmq, link, endpoint):
 @pytest.mark.skipif(
     shutil.which("strace") is None, reason="needs strace(1) to hold the moment open: install it"
 )
-def test_ring_that_was_announced_while_the_death_was_being_asked_for_is_read(
+def test_memory_that_was_announced_while_the_death_was_being_asked_for_is_read(
     backend, ipc, run_child, tmp_path
 ):
-    """The I/O thread has read the channel, its sender announces a ring, fills it and dies, and only then does
+    """The I/O thread has read the channel, its sender announces memory, fills it and dies, and only then does
     the thread ask whether the sender lives: the announcement must be read before the connection is ended."""
     trace = tmp_path / "trace"
     delayed = f"inject=poll,ppoll:delay_enter={int(DELAY_SECONDS * 1e6)}"
@@ -74,8 +74,8 @@ def test_ring_that_was_announced_while_the_death_was_being_asked_for_is_read(
         sender.tell("grow")
         sender.hear()
         wait_until(
-            lambda: "EAGAIN" in trace.read_text().partition("RINGnumber=1")[2],
-            "the receiver's I/O thread to take the first ring and find the channel empty behind it",
+            lambda: "EAGAIN" in trace.read_text().partition("ARENAnumber=1")[2],
+            "the receiver's I/O thread to take the first segment and find the channel empty behind it",
         )
         sender.tell("grow again")
         sender.hear()

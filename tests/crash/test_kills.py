@@ -177,6 +177,9 @@ def router(zmq, link, me, how, endpoint, journal_path, _seed):
 # --- the stage ---------------------------------------------------------------------------------------------
 
 
+ARENA_FD = "/memfd:shmzmq-arena (deleted)"
+
+
 class Held:
     """What a process holds: fds by kind, threads, and the segments that it has mapped."""
 
@@ -189,23 +192,29 @@ class Held:
         self.threads = len(list((proc / "task").iterdir()))
         self.segments = Counter()
         self.connections = set()  # inodes of the segments that belong to one connection
+        self.own = set()  # inodes of its own arena
+        self.others = set()  # and of those that it reads
         for line in (proc / "maps").read_text().splitlines():
             if "/memfd:shmzmq" in line:
-                _, _, _, _, inode, name = line.split(maxsplit=5)
+                _, access, _, _, inode, name = line.split(maxsplit=5)
                 kind = name.split()[0].removeprefix("/memfd:shmzmq-")
                 self.segments[kind] += 1
                 if kind in {"pipe", "ring"}:
                     self.connections.add(int(inode))
+                elif kind == "arena":
+                    # Its owner alone has it shared; who reads has it to itself.
+                    (self.own if access.endswith("s") else self.others).add(int(inode))
 
     def beyond(self, start, dead):
         """What is held now that was not at the start, or that belonged to a connection with the dead."""
-        more = dict(self.fds - start.fds - Counter(FIRST_SLEEP))
+        more = dict(self.fds - start.fds - Counter(FIRST_SLEEP) - Counter({ARENA_FD: self.fds[ARENA_FD]}))
         if self.threads > start.threads:
             more["threads"] = self.threads - start.threads
-        lasting = Counter({kind: count for kind, count in self.segments.items() if kind != "ring"})
+        changing = {"ring", "arena"}
+        lasting = Counter({kind: count for kind, count in self.segments.items() if kind not in changing})
         more |= lasting - start.segments
-        if self.connections & dead:
-            more["segments of the dead"] = self.connections & dead
+        if (self.connections | self.others) & dead:
+            more["segments of the dead"] = (self.connections | self.others) & dead
         return more
 
 
@@ -250,7 +259,7 @@ class Stage:
         self.run_child, self.endpoint, self.directory, self.dice = run_child, endpoint, directory, dice
         self.senders, self.receivers = [], []
         self.kills = []
-        self.dead = set()  # segments of connections that a victim had
+        self.dead = set()  # segments of a victim and of its connections
 
     def cast(self, role):
         return self.senders if role in {push, dealer} else self.receivers
@@ -278,7 +287,8 @@ class Stage:
         wait_until(lambda: lengths() >= aim, "messages to flow", CAP)
 
     def kill(self, actor, what):
-        self.dead |= Held(actor.child.pid).connections
+        held = Held(actor.child.pid)
+        self.dead |= held.connections | held.own
         actor.child.kill()
         actor.killed = True
         self.kills.append(what)
@@ -322,7 +332,7 @@ class Stage:
             tell(sender.child, "go")
 
     def expect_no_more_held(self, actor, story):
-        """Rings may be others: they grow with the load. The victims' are gone."""
+        """Rings and arenas may be others: they grow with the load. The victims' are gone."""
         if actor.start is None:
             # Every actor of one side is connected with every one of the other; a late peer is no leak.
             others = self.alive(self.receivers if actor in self.senders else self.senders)

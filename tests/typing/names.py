@@ -323,6 +323,8 @@ NUMBERS: tuple[int, ...] = (
     zmq.HWM_BYTES,
     zmq.IPC_STRICT,
     zmq.OVERFLOW,
+    zmq.ARENA_MAX,
+    zmq.SHM_MAX,
 )
 
 
@@ -694,6 +696,10 @@ def socket_options(socket: zmq.Socket) -> None:
     socket.overflow = 0
     assert_type(socket.OVERFLOW, int)
     socket.OVERFLOW = 0
+    assert_type(socket.arena_max, int)
+    socket.arena_max = 0
+    assert_type(socket.ARENA_MAX, int)
+    socket.ARENA_MAX = 0
     assert_type(socket.ipc_strict, int)
     socket.ipc_strict = 0
     assert_type(socket.IPC_STRICT, int)
@@ -1247,6 +1253,10 @@ def context_options(context: zmq.Context) -> None:
     context.overflow = 0
     assert_type(context.OVERFLOW, int)
     context.OVERFLOW = 0
+    assert_type(context.arena_max, int)
+    context.arena_max = 0
+    assert_type(context.ARENA_MAX, int)
+    context.ARENA_MAX = 0
     assert_type(context.ipc_strict, int)
     context.ipc_strict = 0
     assert_type(context.IPC_STRICT, int)

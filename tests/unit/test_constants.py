@@ -30,6 +30,8 @@ OWN_NUMBERS = {
     "HWM_BYTES": 1006,
     "IPC_STRICT": 1007,
     "OVERFLOW": 1008,
+    "ARENA_MAX": 1009,
+    "SHM_MAX": 1010,
 }
 
 

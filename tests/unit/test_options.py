@@ -44,7 +44,7 @@ LIVE = {
     "CONNECT_TIMEOUT", "SPIN_US", "IPC_FILE_MODE", "IPC_TAKEOVER", "RING_BYTES", "HWM", "SUBSCRIBE",
     "UNSUBSCRIBE", "XPUB_VERBOSE", "XPUB_VERBOSER", "XPUB_MANUAL", "XPUB_MANUAL_LAST_VALUE",
     "XPUB_NODROP", "XPUB_WELCOME_MSG", "ONLY_FIRST_SUBSCRIBE", "INVERT_MATCHING", "TOPICS_COUNT",
-    "CONFLATE", "HWM_BYTES", "OVERFLOW", "RECONNECT_STOP", *DRAFTS,
+    "CONFLATE", "HWM_BYTES", "OVERFLOW", "ARENA_MAX", "RECONNECT_STOP", *DRAFTS,
 }  # fmt: skip
 INTS = [
     -(1 << 63) - 1, -(1 << 63), -(1 << 31) - 1, -(1 << 31), -101, -100, -99, -2, -1, 0, 1, 2, 3, 64, 100,
@@ -211,6 +211,7 @@ def test_own_options_have_their_defaults():
         "HWM_BYTES": 0,
         "IPC_STRICT": 0,
         "OVERFLOW": 0,
+        "ARENA_MAX": 0,
     }
 
 

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::io::Errno;
@@ -37,11 +38,13 @@ struct Outbox {
 pub struct Channel {
     fd: Fd,
     outbox: Mutex<Outbox>,
+    /// We cut it: its end says nothing of the peer.
+    cut: AtomicBool,
 }
 
 impl Channel {
     pub fn new(fd: OwnedFd) -> Channel {
-        Channel { fd: fd.into(), outbox: Mutex::default() }
+        Channel { fd: fd.into(), outbox: Mutex::default(), cut: AtomicBool::new(false) }
     }
 
     pub fn fd(&self) -> BorrowedFd<'_> {
@@ -50,7 +53,12 @@ impl Channel {
 
     /// Tells the peer that the connection is over, whoever still holds this end.
     pub fn shutdown(&self) {
+        self.cut.store(true, Ordering::Relaxed);
         let _ = rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Both);
+    }
+
+    pub fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Relaxed)
     }
 
     /// Sends `bytes`, with `fds` on their first byte, now or at the next writable edge.

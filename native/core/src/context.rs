@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::thread::futex;
 use shmzmq_shm::fork::{self, Global};
+use shmzmq_shm::{budget, private};
 use shmzmq_zmtp::SocketType;
 
 use crate::error::{Error, Result};
@@ -71,16 +72,20 @@ pub fn before_fork() {
     let threads = all_threads();
     threads.iter().for_each(|thread| thread.ask_to_park());
     threads.iter().for_each(|thread| thread.wait_parked());
+    private::before_fork();
 }
 
 /// After a fork, in the parent.
 pub fn after_fork_in_parent() {
+    private::after_fork_in_parent();
     all_threads().iter().for_each(|thread| thread.unpark());
 }
 
 /// After a fork, in the child.
 pub fn after_fork_in_child() {
     fork::after_in_child();
+    private::after_in_child();
+    budget::after_in_child();
     LOG.renew();
     crate::session::forget_peers();
     // The parent's contexts are not ours to end: their memory stays until this process does.

@@ -3,7 +3,7 @@
 //! ```text
 //! connecter                                binder
 //!   greeting  -------------------------->  greeting
-//!   READY, X-SHM: abi page endian ring sndhwm rcvhwm keeps conflates
+//!   READY, X-SHM: abi page endian ring sndhwm rcvhwm keeps conflates lends
 //!             -------------------------->
 //!             <--------------------------  READY, X-SHM ...   and in the same sendmsg
 //!                                          SHM-OFFER ring slot bell   + pipe segment, ready page, doorbell
@@ -11,6 +11,9 @@
 //!             -------------------------->  both attach
 //! later, either way, and a subscriber's before its ACCEPT already:
 //!   SHM-RING number ring + segment         the next ring of the sender's direction
+//!   SHM-ARENA number bytes + segment       memory in which the sender's large frames lie
+//!   SHM-FORGET number                      that memory is given up, nothing lies in it any more
+//!   SHM-BYE                                this is the end; the fd stays open while somebody still reads
 //!   SHM-CREDIT rcvhwm                      the reader's high-water mark was set anew
 //!   SHM-WAKE                               doorbell, for those who keep no fd for it
 //! instead of OFFER or ACCEPT:
@@ -29,6 +32,9 @@ pub const OFFER: &str = "SHM-OFFER";
 pub const ACCEPT: &str = "SHM-ACCEPT";
 pub const NO: &str = "SHM-NO";
 pub const RING: &str = "SHM-RING";
+pub const ARENA: &str = "SHM-ARENA";
+pub const FORGET: &str = "SHM-FORGET";
+pub const BYE: &str = "SHM-BYE";
 pub const CREDIT: &str = "SHM-CREDIT";
 pub const WAKE: &str = "SHM-WAKE";
 pub const PROPERTY: &str = "X-SHM";
@@ -62,13 +68,14 @@ fn page() -> usize {
 pub fn ready(kind: SocketType, options: &Options) -> Vec<u8> {
     let abi = layout::ABI;
     let shm = format!(
-        "abi={abi}-{abi} page={} endian={ENDIAN} ring={} sndhwm={} rcvhwm={} keeps={} conflates={}",
+        "abi={abi}-{abi} page={} endian={ENDIAN} ring={} sndhwm={} rcvhwm={} keeps={} conflates={} lends={}",
         page(),
         options.ring_bytes,
         options.sndhwm,
         options.rcvhwm,
         u8::from(options.policy().keeps()),
         u8::from(options.conflate != 0),
+        options.lends(),
     );
     let mut properties: Vec<(&str, &[u8])> = vec![("Socket-Type", kind.name().as_bytes())];
     // RFC 37: Identity from these three, also when empty.
@@ -91,6 +98,8 @@ pub struct Terms {
     pub keeps: bool,
     /// It wants to receive the newest message only.
     pub conflates: bool,
+    /// Bytes of its memory that we may hold at a time.
+    pub lends: u64,
 }
 
 /// Reads X-SHM, or says why there can be no rings.
@@ -111,7 +120,14 @@ pub fn terms(property: Option<&[u8]>) -> Result<Terms, String> {
     match (facts.number("ring"), number("sndhwm"), number("rcvhwm")) {
         (Some(ring_bytes), Some(sndhwm), Some(rcvhwm)) => {
             let flag = |key| facts.number(key) == Some(1);
-            Ok(Terms { ring_bytes, sndhwm, rcvhwm, keeps: flag("keeps"), conflates: flag("conflates") })
+            Ok(Terms {
+                ring_bytes,
+                sndhwm,
+                rcvhwm,
+                keeps: flag("keeps"),
+                conflates: flag("conflates"),
+                lends: facts.number("lends").unwrap_or(0),
+            })
         }
         _ => Err("peer's X-SHM lacks ring, sndhwm or rcvhwm".to_owned()),
     }
@@ -138,6 +154,18 @@ pub fn no(reason: &str) -> Vec<u8> {
 
 pub fn ring(number: u32, ring_bytes: usize) -> Vec<u8> {
     command(RING, &format!("number={number} ring={ring_bytes}"))
+}
+
+pub fn arena(number: u32, bytes: usize) -> Vec<u8> {
+    command(ARENA, &format!("number={number} bytes={bytes}"))
+}
+
+pub fn forget(number: u32) -> Vec<u8> {
+    command(FORGET, &format!("number={number}"))
+}
+
+pub fn bye() -> Vec<u8> {
+    command(BYE, "")
 }
 
 pub fn credit(rcvhwm: i64) -> Vec<u8> {

@@ -17,6 +17,9 @@
 //! | [`failure`] | why a connection ends |
 //! | [`handshake`] | greeting, READY, X-SHM: bytes and properties, no I/O |
 //! | [`channel`] | the UNIX socket of a live connection: commands and fds |
+//! | [`lifeline`] | a connection that is over and kept open, because somebody still reads |
+//! | [`loan`] | frames that a receiver reads where their sender wrote them |
+//! | [`looker`] | sees to it that an arena shrinks |
 //! | [`reactor`] | one I/O thread: readiness, timers, commands, parking for fork |
 //! | [`listener`] | a listening UNIX socket |
 //! | [`monitor`] | events of a socket's connections, told to one reader over inproc |
@@ -31,8 +34,11 @@ pub mod context;
 pub mod error;
 pub mod failure;
 pub mod handshake;
+pub mod lifeline;
 pub mod listener;
+pub mod loan;
 pub mod lock;
+pub mod looker;
 pub mod message;
 pub mod monitor;
 pub mod options;

@@ -7,7 +7,10 @@
 use std::ffi::c_void;
 use std::sync::Arc;
 
+use shmzmq_shm::arena::Block;
 use shmzmq_shm::ring::Part;
+
+use crate::loan::Loan;
 
 /// Memory that belongs to someone else, kept alive by `owner`.
 #[derive(Debug)]
@@ -51,6 +54,10 @@ pub enum Payload {
     Foreign(Foreign),
     /// A frame that waits in several places.
     Shared(Arc<Payload>),
+    /// So many bytes of a block of our own arena, or of another socket's.
+    Block(Arc<Block>, usize),
+    /// A received frame, still where its sender wrote it.
+    Loan(Arc<Loan>),
 }
 
 impl Payload {
@@ -64,11 +71,29 @@ impl Payload {
             // SAFETY: readable and unchanging while the owner lives, by the contract of Foreign::new.
             Payload::Foreign(foreign) => unsafe { std::slice::from_raw_parts(foreign.at, foreign.len) },
             Payload::Shared(shared) => shared.bytes(),
+            // SAFETY: the handle keeps the bytes as they are.
+            Payload::Block(block, len) => unsafe { std::slice::from_raw_parts(block.at(), *len) },
+            // SAFETY: the loan keeps the mapping; a correct sender does not write there.
+            Payload::Loan(loan) => unsafe { std::slice::from_raw_parts(loan.at(), loan.len()) },
+        }
+    }
+
+    /// The same frame once more: by reference where that is possible.
+    pub fn again(&self) -> Payload {
+        match self {
+            Payload::Block(block, len) => Payload::Block(block.clone(), *len),
+            Payload::Loan(loan) => Payload::Loan(loan.clone()),
+            Payload::Shared(shared) => Payload::Shared(shared.clone()),
+            other => Payload::from(other.bytes()),
         }
     }
 
     pub fn part(&self) -> Part {
-        Part::of(self.bytes())
+        match self {
+            Payload::Block(block, len) => Part::of_block(block, *len),
+            Payload::Shared(shared) => shared.part(),
+            other => Part::of(other.bytes()),
+        }
     }
 }
 
@@ -92,8 +117,8 @@ pub struct Message {
 }
 
 impl Message {
-    pub fn from_frames(frames: Vec<Vec<u8>>) -> Option<Message> {
-        let mut frames = frames.into_iter().map(Payload::from);
+    pub fn from_frames(frames: impl IntoIterator<Item = Payload>) -> Option<Message> {
+        let mut frames = frames.into_iter();
         let first = frames.next()?;
         Some(Message { first, rest: frames.collect() })
     }
@@ -170,7 +195,7 @@ impl<'a> Outgoing<'a> {
             return Message { first: self.frames.keep(self.skip), rest: Vec::new() };
         }
         let mut all: Vec<Payload> = Vec::new();
-        all.extend(self.envelope.iter().map(|frame| Payload::from(frame.bytes())));
+        all.extend(self.envelope.iter().map(Payload::again));
         all.extend((self.skip..count).map(|index| self.frames.keep(index)));
         let first = if all.is_empty() { Payload::empty() } else { all.remove(0) };
         Message { first, rest: all }
@@ -181,6 +206,10 @@ impl<'a> Outgoing<'a> {
 pub trait Sink {
     /// Room for a frame of `len` bytes, or None if there is none: then the frame stays where it is.
     fn room(&mut self, len: usize, more: bool) -> Option<*mut u8>;
+    /// Would it rather have a large frame where it is than room for a copy?
+    fn borrows(&mut self, _len: usize) -> bool {
+        false
+    }
     /// A frame that is already owned.
     fn owned(&mut self, payload: Payload, more: bool);
 }

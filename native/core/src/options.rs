@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use shmzmq_shm::budget;
+
 use crate::pipe::overflow::Policy;
 use crate::pipe::ring::Limits;
 
@@ -18,7 +20,7 @@ numbers! {
     ONLY_FIRST_SUBSCRIBE = 108, ROUTER_NOTIFY = 97, RECONNECT_STOP = 109, HELLO_MSG = 110,
     DISCONNECT_MSG = 111, HICCUP_MSG = 114, TOPICS_COUNT = 116, PROBE_ROUTER = 51,
     REQ_CORRELATE = 52, REQ_RELAXED = 53, ROUTER_HANDOVER = 56, HANDSHAKE_IVL = 66, CONFLATE = 54,
-    SPIN_US = 1000, RING_BYTES = 1005, HWM_BYTES = 1006, OVERFLOW = 1008,
+    SPIN_US = 1000, RING_BYTES = 1005, HWM_BYTES = 1006, OVERFLOW = 1008, ARENA_MAX = 1009,
 }
 
 /// Bits of ROUTER_NOTIFY.
@@ -63,6 +65,7 @@ pub struct Options {
     pub conflate: i64,
     pub hwm_bytes: i64,
     pub overflow: i64,
+    pub arena_max: i64,
 }
 
 impl Default for Options {
@@ -99,6 +102,7 @@ impl Default for Options {
             conflate: 0,
             hwm_bytes: 0,
             overflow: 0,
+            arena_max: 0,
         }
     }
 }
@@ -131,6 +135,7 @@ impl Options {
             CONFLATE => &mut self.conflate,
             HWM_BYTES => &mut self.hwm_bytes,
             OVERFLOW => &mut self.overflow,
+            ARENA_MAX => &mut self.arena_max,
             _ => return None,
         })
     }
@@ -159,6 +164,12 @@ impl Options {
     /// What a pipe made from now on does without room.
     pub fn policy(&self) -> Policy {
         if self.conflate != 0 { Policy::KeepLatest } else { Policy::from_number(self.overflow) }
+    }
+
+    /// Bytes of our large frames that one peer may hold: half of all there may be.
+    pub fn lends(&self) -> u64 {
+        let most = budget::max();
+        (if self.arena_max > 0 { most.min(self.arena_max as u64) } else { most }) / 2
     }
 
     /// What one pipe may hold, as far as this side says.

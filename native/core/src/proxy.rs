@@ -75,6 +75,10 @@ impl Sink for OneFrame {
         Some(self.copied.as_mut_ptr())
     }
 
+    fn borrows(&mut self, _len: usize) -> bool {
+        true
+    }
+
     fn owned(&mut self, payload: Payload, _more: bool) {
         self.owned = Some(payload);
     }

@@ -24,7 +24,9 @@ use rustix::thread::futex;
 use shmzmq_shm::fork::Fd;
 
 use crate::error::{Error, Result};
+use crate::lifeline::Lifeline;
 use crate::listener::Listener;
+use crate::looker::Looker;
 use crate::session::Session;
 use crate::signaler::timespec;
 
@@ -46,6 +48,8 @@ pub enum Command {
     Kill { token: u64, reason: String },
     /// From an application thread whose ring was full: see to it that what is held moves.
     MoveHeld { token: u64 },
+    /// From an application thread whose arena grew: see to it that it shrinks.
+    Look { token: u64 },
     /// From the context, when no socket is left.
     Quit,
 }
@@ -104,6 +108,8 @@ impl IoThread {
                 thread: shared.clone(),
                 epoll: epoll.into(),
                 timers: BTreeSet::new(),
+                lifelines: Vec::new(),
+                lookers: Vec::new(),
                 luxury: false,
                 scarce: false,
             },
@@ -207,6 +213,10 @@ impl SessionHandle {
     pub fn move_held(&self) {
         self.thread.post(Command::MoveHeld { token: self.token });
     }
+
+    pub fn look(&self) {
+        self.thread.post(Command::Look { token: self.token });
+    }
 }
 
 /// What listeners and sessions need of their thread.
@@ -214,6 +224,9 @@ pub struct Io {
     pub thread: Arc<IoThread>,
     epoll: Fd,
     timers: BTreeSet<(Instant, u64)>,
+    /// To be served from now on.
+    pub lifelines: Vec<Lifeline>,
+    pub lookers: Vec<Looker>,
     /// Some peers cost more than one fd.
     luxury: bool,
     /// Fds are scarce: they should not.
@@ -264,6 +277,8 @@ impl Io {
 enum Entry {
     Listener(Box<Listener>),
     Session(Box<Session>),
+    Lifeline(Lifeline),
+    Looker(Looker),
 }
 
 impl Entry {
@@ -271,6 +286,7 @@ impl Entry {
         let (theirs, of) = match self {
             Entry::Listener(listener) => (listener.socket.id, listener.endpoint),
             Entry::Session(session) => (session.socket.id, session.endpoint),
+            Entry::Lifeline(_) | Entry::Looker(_) => return false,
         };
         theirs == socket && endpoint.is_none_or(|endpoint| endpoint == of)
     }
@@ -307,7 +323,12 @@ impl Reactor {
                 self.economise();
             }
             while let Some(token) = self.io.due() {
-                self.call(token, |session, io| session.on_timer(io), |listener, io| listener.on_timer(io));
+                self.call(token, |entry, io| match entry {
+                    Entry::Session(session) => session.on_timer(io),
+                    Entry::Listener(listener) => listener.on_timer(io),
+                    Entry::Looker(looker) => looker.on_timer(io),
+                    Entry::Lifeline(_) => Next::Stay,
+                });
             }
             let timeout =
                 self.io.next_timer().map(|at| timespec(at.saturating_duration_since(Instant::now())));
@@ -316,11 +337,12 @@ impl Reactor {
                 ready.iter().map(|event| (event.data.u64(), event.flags)).collect();
             for (token, flags) in tokens {
                 if token != WAKE_TOKEN {
-                    self.call(
-                        token,
-                        |session, io| session.on_ready(io, flags),
-                        |listener, io| listener.on_ready(io),
-                    );
+                    self.call(token, |entry, io| match entry {
+                        Entry::Session(session) => session.on_ready(io, flags),
+                        Entry::Listener(listener) => listener.on_ready(io),
+                        Entry::Lifeline(lifeline) => lifeline.on_ready(io, flags),
+                        Entry::Looker(_) => Next::Stay,
+                    });
                 }
             }
         }
@@ -342,11 +364,12 @@ impl Reactor {
                     gate.open();
                 }
                 Command::MoveHeld { token } => {
-                    self.call(token, |session, io| session.move_held(io), |_, _| Next::Stay);
+                    self.call_session(token, |session, io| session.move_held(io));
                 }
                 Command::Kill { token, reason } => {
-                    self.call(token, |session, io| session.on_kill(io, &reason), |_, _| Next::Stay);
+                    self.call_session(token, |session, io| session.on_kill(io, &reason));
                 }
+                Command::Look { token } => self.call_session(token, |session, io| session.look(io)),
                 Command::Quit => self.quit = true,
             }
         }
@@ -369,25 +392,29 @@ impl Reactor {
         let token = index as u64 | (u64::from(self.generation) << 32);
         self.entries[index] = (self.generation, Some(entry));
         self.io.thread.load.fetch_add(1, Ordering::Relaxed);
-        self.call(token, |session, io| session.begin(io, token), |listener, io| listener.begin(io, token));
+        self.call(token, |entry, io| match entry {
+            Entry::Session(session) => session.begin(io, token),
+            Entry::Listener(listener) => listener.begin(io, token),
+            Entry::Lifeline(lifeline) => lifeline.begin(io, token),
+            Entry::Looker(looker) => looker.begin(io, token),
+        });
+    }
+
+    fn call_session(&mut self, token: u64, run: impl FnOnce(&mut Session, &mut Io) -> Next) {
+        self.call(token, |entry, io| match entry {
+            Entry::Session(session) => run(session, io),
+            _ => Next::Stay,
+        });
     }
 
     /// Lets the entry of `token` do something, and does what it wants then.
-    fn call(
-        &mut self,
-        token: u64,
-        session: impl FnOnce(&mut Session, &mut Io) -> Next,
-        listener: impl FnOnce(&mut Listener, &mut Io) -> Next,
-    ) {
+    fn call(&mut self, token: u64, run: impl FnOnce(&mut Entry, &mut Io) -> Next) {
         let index = token as u32 as usize;
         let Some((generation, Some(entry))) = self.entries.get_mut(index) else { return };
         if u64::from(*generation) != token >> 32 {
             return;
         }
-        let next = match entry {
-            Entry::Session(it) => session(it, &mut self.io),
-            Entry::Listener(it) => listener(it, &mut self.io),
-        };
+        let next = run(entry, &mut self.io);
         match next {
             Next::Stay => {}
             Next::Remove => self.remove(index),
@@ -396,6 +423,17 @@ impl Reactor {
                     self.add(Entry::Session(Box::new(session)));
                 }
             }
+        }
+        self.add_wanted();
+    }
+
+    /// What an entry left behind.
+    fn add_wanted(&mut self) {
+        while let Some(lifeline) = self.io.lifelines.pop() {
+            self.add(Entry::Lifeline(lifeline));
+        }
+        while let Some(looker) = self.io.lookers.pop() {
+            self.add(Entry::Looker(looker));
         }
     }
 
@@ -415,12 +453,13 @@ impl Reactor {
                 continue;
             }
             let next = match entry {
-                Entry::Listener(_) => Next::Remove,
                 Entry::Session(session) => session.on_stop(&mut self.io, linger),
+                _ => Next::Remove,
             };
             if let Next::Remove = next {
                 self.remove(index);
             }
         }
+        self.add_wanted();
     }
 }

@@ -27,6 +27,7 @@ use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType as OsSocketType};
 use rustix::process::{PidfdFlags, Resource};
+use shmzmq_shm::arena::PeerId;
 use shmzmq_shm::fork::{self, Fd};
 use shmzmq_shm::segment::{MappedRing, PipeSegment};
 use shmzmq_zmtp::{Event, Inbound, Ready};
@@ -35,6 +36,9 @@ use crate::channel::Channel;
 use crate::context::log;
 use crate::failure::{Failure, Tell};
 use crate::handshake::{self, Facts, Terms};
+use crate::lifeline::Lifeline;
+use crate::loan::{Lender, View};
+use crate::looker::Looker;
 use crate::monitor;
 use crate::options::{self, Options, credit};
 use crate::origin::Origin;
@@ -108,6 +112,9 @@ struct Link {
     terms: Option<Terms>,
     /// Binder: rings that the connecter went on in before its ACCEPT left.
     early_rings: Vec<(u32, MappedRing)>,
+    early_segments: Vec<(u32, View)>,
+    /// Its last holder at the other side let go of it, or died.
+    ended: bool,
     routing_id: Vec<u8>,
     /// What the peer said of itself.
     ready: Option<Ready>,
@@ -317,6 +324,9 @@ impl Session {
             }
             if dead { Err(Failure::gone(Errno::PIPE)) } else { Ok(()) }
         });
+        if let (true, Some(link)) = (dead, &mut self.link) {
+            link.ended = true;
+        }
         self.settle(io, done)
     }
 
@@ -336,9 +346,15 @@ impl Session {
         loop {
             let link = self.link.as_mut().ok_or("no connection")?;
             let bytes = match link.channel.receive(&mut buffer, &mut link.fds) {
-                Ok(0) => return Err(Failure::gone(Errno::PIPE)),
+                Ok(0) => {
+                    link.ended = true;
+                    return Err(Failure::gone(Errno::PIPE));
+                }
                 Ok(bytes) => bytes,
-                Err(Errno::CONNRESET) => return Err(Failure::gone(Errno::CONNRESET)),
+                Err(Errno::CONNRESET) => {
+                    link.ended = true;
+                    return Err(Failure::gone(Errno::CONNRESET));
+                }
                 Err(Errno::AGAIN) => return Ok(()),
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(format!("cannot receive: {errno}").into()),
@@ -381,6 +397,16 @@ impl Session {
             (handshake::OFFER, Phase::Wanting) => self.on_offer(io, &Facts::parse(&body)),
             (handshake::ACCEPT, Phase::Offered { .. }) => self.on_accept(io, &Facts::parse(&body)),
             (handshake::RING, Phase::Live | Phase::Offered { .. }) => self.on_ring(&Facts::parse(&body)),
+            (handshake::ARENA, Phase::Live | Phase::Offered { .. }) => self.on_arena(&Facts::parse(&body)),
+            (handshake::FORGET, Phase::Live) => {
+                let number =
+                    Facts::parse(&body).number("number").and_then(|number| u32::try_from(number).ok());
+                if let (Some(slot), Some(number)) = (self.slot, number) {
+                    self.socket.lend(slot, number, None);
+                }
+                Ok(())
+            }
+            (handshake::BYE, _) => Err(Failure::gone(Errno::PIPE)),
             (handshake::CREDIT, Phase::Live) => {
                 if let (Some(slot), Some(rcvhwm)) = (self.slot, Facts::parse(&body).number("rcvhwm")) {
                     self.socket.set_peer_rcvhwm(slot, rcvhwm as i64);
@@ -391,7 +417,7 @@ impl Session {
                 self.socket.signaler.ring();
                 Ok(())
             }
-            (handshake::OFFER | handshake::ACCEPT | handshake::RING | "READY", _) => {
+            (handshake::OFFER | handshake::ACCEPT | handshake::RING | handshake::ARENA | "READY", _) => {
                 Err(format!("peer sent {name} out of turn").into())
             }
             // Unknown commands are ignored (RFC 37): that is how a later version adds one.
@@ -535,17 +561,29 @@ impl Session {
         } else if terms.conflates {
             limits.policy = Policy::KeepLatest;
         }
-        let writer = RingOut::new(segment.direction(out), signaler.clone(), channel.clone(), limits);
+        let (arena, held) = {
+            let state = self.socket.state();
+            (state.core.arena.clone(), state.core.loans.clone())
+        };
+        let returns = segment.returns(out);
+        let writer =
+            RingOut::new(segment.direction(out), signaler.clone(), channel.clone(), arena, returns, limits);
+        let returns = segment.returns(input);
+        let lender = Lender::new(returns, signaler.clone(), channel.clone(), terms.lends, held);
         let mut reader = RingIn::new(
             segment.direction(input),
             signaler,
             channel.clone(),
+            Arc::new(lender),
             credit(terms.sndhwm, options.rcvhwm),
             !self.socket.publishes() && (terms.keeps || options.conflate != 0),
             origin.clone(),
         );
         for (number, ring) in link.early_rings.drain(..) {
             reader.announce(number, ring);
+        }
+        for (number, view) in link.early_segments.drain(..) {
+            reader.lend(number, Some(view));
         }
         let connection = Connection {
             origin,
@@ -586,6 +624,7 @@ impl Session {
                 Flush::Done => return Ok(()),
                 Flush::Finished => {
                     self.slot = None;
+                    // What is lent is closed with the socket, or comes back by itself.
                     self.socket.part(slot);
                     return Err(Failure { reason: String::new(), tell: Tell::Nothing });
                 }
@@ -609,6 +648,29 @@ impl Session {
         let slot = self.slot.ok_or("no slot")?;
         self.socket.announce(slot, number, ring);
         Ok(())
+    }
+
+    /// Memory of the peer in which its large frames lie.
+    fn on_arena(&mut self, facts: &Facts) -> Step<()> {
+        let link = self.link.as_mut().ok_or("no connection")?;
+        let fd = link.fds.pop_front().ok_or("peer's ARENA lacks its fd")?;
+        let number = facts.number("number").and_then(|number| u32::try_from(number).ok());
+        let number = number.ok_or("peer's ARENA has no number")?;
+        let bytes = facts.number("bytes").ok_or("peer's ARENA names no size")?;
+        let view = View::attach(fd, bytes as usize)?;
+        if let Phase::Offered { .. } = link.phase {
+            link.early_segments.push((number, view));
+            return Ok(());
+        }
+        let slot = self.slot.ok_or("no slot")?;
+        self.socket.lend(slot, number, Some(view));
+        Ok(())
+    }
+
+    /// Our arena grew.
+    pub fn look(&mut self, io: &mut Io) -> Next {
+        io.lookers.push(Looker::new(Arc::downgrade(&self.socket)));
+        Next::Stay
     }
 
     pub fn on_timer(&mut self, io: &mut Io) -> Next {
@@ -696,9 +758,9 @@ impl Session {
             io.unwatch(link.channel.fd());
             match (self.slot.take(), &link.phase) {
                 (Some(slot), Phase::Live) => {
-                    self.socket.part(slot);
-                    // Unread input keeps the channel alive; the peer must hear of it now.
-                    link.channel.shutdown();
+                    let lent = self.socket.part(slot);
+                    // Unread input keeps the channel open; the peer must hear of it now.
+                    self.say_bye(io, &link, lent);
                 }
                 (Some(slot), _) => self.socket.drop_pipe(slot, Discard::PeerGone),
                 (None, _) => {}
@@ -809,9 +871,22 @@ impl Session {
             }
             return;
         }
-        if !self.socket.lose(slot, flushing, reconnect && self.address.is_some()) {
+        // Whoever still reads at the other side keeps the channel open, unless we cut it ourselves.
+        let gone = link.ended && !link.channel.is_cut();
+        let (waits, lent) = self.socket.lose(slot, flushing, reconnect && self.address.is_some(), gone);
+        if !waits {
             self.slot = None;
         }
+        self.say_bye(io, &link, lent);
+    }
+
+    /// The connection is over, although its fd may stay open on either side (lifeline.rs).
+    fn say_bye(&self, io: &mut Io, link: &Link, lent: Option<PeerId>) {
+        if !link.ended {
+            let _ = link.channel.send(handshake::bye(), &[]);
+        }
+        let lent = lent.map(|peer| (self.socket.state().core.arena.clone(), peer));
+        io.lifelines.extend(Lifeline::new(link.channel.clone(), lent));
     }
 }
 
@@ -832,6 +907,8 @@ impl Link {
             peer: Peer::default(),
             terms: None,
             early_rings: Vec::new(),
+            early_segments: Vec::new(),
+            ended: false,
             routing_id: Vec::new(),
             ready: None,
             pidfd: None,

@@ -54,6 +54,14 @@ pub struct Stats {
     pub rings_grown: u64,
     /// Messages handed to a new peer after the one they were sent to was gone.
     pub redelivered: u64,
+    /// Frames that were copied out although the receiver wanted them where they were: it held too many.
+    pub loans_copied: u64,
+    /// Now: bytes of the arena, blocks of it that peers have, received blocks that are held here; and
+    /// the times the arena grew.
+    pub arena_bytes: u64,
+    pub arena_lent: u64,
+    pub arena_grown: u64,
+    pub loans: u64,
     pub discarded: [u64; Discard::ALL.len()],
     /// Connections that ended because the peer broke the protocol, and handshakes that failed.
     pub protocol_errors: u64,
@@ -82,6 +90,11 @@ impl Stats {
             ("spins_lost", self.spins_lost),
             ("rings_grown", self.rings_grown),
             ("redelivered", self.redelivered),
+            ("loans", self.loans),
+            ("loans_copied", self.loans_copied),
+            ("arena_bytes", self.arena_bytes),
+            ("arena_lent", self.arena_lent),
+            ("arena_grown", self.arena_grown),
             ("protocol_errors", self.protocol_errors),
             ("handshakes_failed", self.handshakes_failed),
             ("connected", self.connected),

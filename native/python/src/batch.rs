@@ -145,6 +145,12 @@ impl<'py> Batch<'py> {
         Ok(())
     }
 
+    /// Where the frames of the next `messages` end.
+    fn end(&self, messages: usize) -> usize {
+        let last = self.sent + messages;
+        if self.ends.is_empty() { last } else { self.ends[last] }
+    }
+
     /// Where the frames of the message to be sent begin.
     fn begin(&self) -> usize {
         if self.ends.is_empty() { self.sent } else { self.ends[self.sent] }
@@ -173,6 +179,9 @@ impl Burst for Batch<'_> {
 
     #[inline]
     fn accepted(&mut self, messages: usize) {
+        let begin = self.begin();
+        let end = self.end(messages);
+        self.held[begin..end].iter().for_each(Held::accepted);
         self.sent += messages;
     }
 

@@ -6,7 +6,9 @@ use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+
+use crate::block::{Block, Usage};
 
 static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
@@ -53,16 +55,30 @@ pub unsafe fn done_tracker(py: Python<'_>, sent: *mut ffi::PyObject) -> PyResult
     let class = CLASS.get(py).ok_or_else(|| PyBufferError::new_err("no Frame class was set"))?;
     // SAFETY: the caller's word.
     let sent = unsafe { Bound::from_borrowed_ptr(py, sent) };
-    Ok(class.bind(py).call_method1("_done", (sent,))?.into_ptr())
+    let mut usages = Vec::new();
+    if sent.is_instance_of::<PyList>() || sent.is_instance_of::<PyTuple>() {
+        sent.try_iter()?.flatten().for_each(|part| usages.extend(usage(&part)));
+    } else {
+        usages.extend(usage(&sent));
+    }
+    Ok(class.bind(py).call_method1("_done", (sent, usages))?.into_ptr())
 }
 
-/// True for a Frame.
+/// Of a block, or of a frame that holds one.
+fn usage(sent: &Bound<'_, PyAny>) -> Option<Usage> {
+    let memory = sent.cast::<Frame>().ok().and_then(|frame| frame.borrow().memory(sent.py()));
+    let block = memory.as_ref().map_or(sent, |memory| memory.bind(sent.py()));
+    block.cast::<Block>().ok().map(|block| block.get().usage())
+}
+
+/// True for a Frame and for a Block: they are not copied on their way whatever a send is told.
 ///
 /// # Safety
 /// `object` is a live object and the GIL is held.
-pub unsafe fn is_frame(py: Python<'_>, object: *mut ffi::PyObject) -> bool {
+pub unsafe fn is_tracked(py: Python<'_>, object: *mut ffi::PyObject) -> bool {
     // SAFETY: the caller's word.
-    unsafe { Bound::from_borrowed_ptr(py, object) }.is_instance_of::<Frame>()
+    let object = unsafe { Bound::from_borrowed_ptr(py, object) };
+    object.is_instance_of::<Frame>() || object.is_instance_of::<Block>()
 }
 
 /// Shows the memory of another object through the buffer protocol.
@@ -81,7 +97,7 @@ impl Frame {
 
     /// The object whose bytes these are.
     #[getter(_memory)]
-    fn memory(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+    pub fn memory(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.memory.as_ref().map(|memory| memory.clone_ref(py))
     }
 

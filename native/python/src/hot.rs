@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use pyo3::exceptions::{PyIndexError, PyTypeError};
+use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -15,6 +15,7 @@ use shmzmq_core::origin::Origin;
 use shmzmq_core::socket::{Interest, Socket as Core};
 
 use crate::arguments::Arguments;
+use crate::block::Block;
 use crate::errors::{bug, raise};
 use crate::frame;
 use crate::many::{recv_many, send_many};
@@ -69,7 +70,7 @@ unsafe extern "C" fn send(
             let data = given.required(0, "send", "data")?;
             // A Frame is never copied on its way, so it is tracked whatever `copy` says (pyzmq's rule).
             let tracked =
-                given.truth(py, 3, false)? && (!given.truth(py, 2, true)? || frame::is_frame(py, data));
+                given.truth(py, 3, false)? && (!given.truth(py, 2, true)? || frame::is_tracked(py, data));
             let tracker = if tracked { frame::done_tracker(py, data)? } else { none() };
             send_one(py, socket, data, given.int(py, 1)?)?;
             // By now the bytes are in a ring or a queue: the caller may change its buffer.
@@ -93,6 +94,7 @@ unsafe fn send_one(
         let patient = flags & DONTWAIT == 0;
         until_done(py, socket.core(py)?, Interest::Send, flags, |core| core.try_send(&frames, patient))?;
     }
+    frames.held.accepted();
     Ok(none())
 }
 
@@ -142,12 +144,15 @@ fn send_parts(py: Python<'_>, socket: &Socket, parts: &Bound<'_, PyAny>, flags: 
     if flags & SNDMORE != 0 {
         for one in held.into_iter().map(One::new) {
             until_done(py, socket.core(py)?, Interest::Send, flags, |core| core.try_send_more(&one))?;
+            one.held.accepted();
         }
         return Ok(());
     }
     let frames = Many::new(held);
     let patient = flags & DONTWAIT == 0;
-    until_done(py, socket.core(py)?, Interest::Send, flags, |core| core.try_send(&frames, patient))
+    until_done(py, socket.core(py)?, Interest::Send, flags, |core| core.try_send(&frames, patient))?;
+    frames.held.iter().for_each(Held::accepted);
+    Ok(())
 }
 
 unsafe extern "C" fn recv(
@@ -198,8 +203,9 @@ fn recv_one(
     flags: i64,
     become_: Become,
 ) -> PyResult<(*mut ffi::PyObject, bool)> {
-    let mut sink = PySink::new(become_);
+    let mut sink = PySink::finishing(become_);
     let more = until_done(py, socket.core(py)?, Interest::Receive, flags, |core| core.try_recv(&mut sink))?;
+    sink.finish(py);
     if sink.made.is_null() {
         return Err(raise(py, &Error::NoRoom));
     }
@@ -278,7 +284,31 @@ unsafe extern "C" fn recv_into(
             room.limit(given.int(py, 1)?)?;
             let flags = given.int(py, 2)?;
             until_done(py, socket.core(py)?, Interest::Receive, flags, |core| core.try_recv(&mut room))?;
+            room.finish(py);
             Ok(room.size.into_pyobject(py)?.into_ptr())
+        })
+    }
+}
+
+unsafe extern "C" fn alloc(
+    slf: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    keywords: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: called by the interpreter as METH_FASTCALL|METH_KEYWORDS with a Socket.
+    unsafe {
+        raw(slf, |py, socket| {
+            let given = Arguments::parse(py, "alloc", ["nbytes", "flags"], args, count, keywords)?;
+            let nbytes = Bound::from_borrowed_ptr(py, given.required(0, "alloc", "nbytes")?);
+            let nbytes: i64 = nbytes.extract()?;
+            let flags = given.int(py, 1)?;
+            let Ok(len) = usize::try_from(nbytes) else {
+                return Err(PyValueError::new_err(format!("nbytes={nbytes} is negative")));
+            };
+            let attempt = |core: &Core| core.try_alloc(len);
+            let block = until_done(py, socket.core(py)?, Interest::Memory, flags, attempt)?;
+            Ok(Bound::new(py, Block::new(block, len))?.into_any().into_ptr())
         })
     }
 }
@@ -297,7 +327,7 @@ const fn method(
 }
 
 /// A table that the interpreter keeps pointers into.
-struct Methods([ffi::PyMethodDef; 7]);
+struct Methods([ffi::PyMethodDef; 8]);
 
 // SAFETY: constant data; the pointers are to string literals and functions.
 unsafe impl Sync for Methods {}
@@ -323,6 +353,11 @@ static METHODS: Methods = Methods([
         c"recv_into",
         recv_into,
         c"recv_into($self, buffer, /, *, nbytes=0, flags=0)\n--\n\nReceive one frame into memory you own.",
+    ),
+    method(
+        c"alloc",
+        alloc,
+        c"alloc($self, nbytes, flags=0)\n--\n\nMemory for one frame, to be filled in place.",
     ),
     method(
         c"send_many",

@@ -7,6 +7,7 @@
 
 mod arguments;
 mod batch;
+mod block;
 mod bytes;
 mod context;
 mod errors;
@@ -42,6 +43,18 @@ fn after_fork_in_child() {
     release::forget();
 }
 
+/// Bytes of shared memory that this process may make for large messages; 0 for the default.
+#[pyfunction]
+fn set_shm_max(bytes: u64) {
+    shmzmq_shm::budget::set_max(bytes);
+}
+
+/// Bytes of shared memory that this process may make, and has made, for large messages.
+#[pyfunction]
+fn shm_max() -> (u64, u64) {
+    (shmzmq_shm::budget::max(), shmzmq_shm::budget::used())
+}
+
 /// Lines that native code wants logged: (cause, text). Empties the list.
 #[pyfunction]
 fn take_log() -> Vec<(&'static str, String)> {
@@ -52,6 +65,8 @@ fn take_log() -> Vec<(&'static str, String)> {
 mod _native {
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use super::block::{Block, Loan, Usage};
     #[pymodule_export]
     use super::context::Context;
     #[pymodule_export]
@@ -67,7 +82,7 @@ mod _native {
     #[pymodule_export]
     use super::socket::Socket;
     #[pymodule_export]
-    use super::{after_fork_in_child, after_fork_in_parent, before_fork, take_log};
+    use super::{after_fork_in_child, after_fork_in_parent, before_fork, set_shm_max, shm_max, take_log};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -93,6 +93,10 @@ impl Sink for Received<'_> {
         Some(room)
     }
 
+    fn borrows(&mut self, len: usize) -> bool {
+        self.one.borrows(len)
+    }
+
     fn owned(&mut self, payload: Payload, more: bool) {
         self.one.owned(payload, more);
         self.keep(more);

@@ -1,12 +1,16 @@
 //! Python objects as frames to be sent.
 
+use std::cell::Cell;
+
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use shmzmq_core::message::{Foreign, Frames, Payload};
 use shmzmq_shm::ring::Part;
 
+use crate::block::{Block, Loan};
 use crate::bytes;
+use crate::frame::Frame;
 use crate::release;
 
 /// One object whose bytes are to be sent; borrowed from the caller for the length of the call.
@@ -14,7 +18,20 @@ pub struct Held {
     part: Part,
     /// A `bytes` to be kept by reference; null for anything that could change.
     bytes: *mut ffi::PyObject,
-    view: Option<Box<ffi::Py_buffer>>,
+    other: Option<Box<Other>>,
+}
+
+/// What is not a `bytes`.
+enum Other {
+    View(ffi::Py_buffer),
+    /// A received frame that is sent on.
+    Received(Payload),
+    /// A block that was filled to be sent.
+    Block {
+        block: Py<Block>,
+        payload: Payload,
+        sent: Cell<bool>,
+    },
 }
 
 impl Held {
@@ -43,7 +60,7 @@ impl Held {
             }
             let at = bytes::data(object).cast_const();
             let len = ffi::Py_SIZE(object) as usize;
-            Some(Held { part: Part { at, len }, bytes: object, view: None })
+            Some(Held { part: Part::new(at, len), bytes: object, other: None })
         }
     }
 
@@ -54,13 +71,27 @@ impl Held {
             if ffi::PyUnicode_Check(object) != 0 {
                 return Err(PyTypeError::new_err("unicode not allowed, use send_string"));
             }
-            let mut view = Box::new(ffi::Py_buffer::new());
-            if ffi::PyObject_GetBuffer(object, &mut *view, ffi::PyBUF_SIMPLE) != 0 {
+            if let Some(other) = Other::of(&Bound::from_borrowed_ptr(py, object))? {
+                return Ok(Held::other(other));
+            }
+            let mut other = Box::new(Other::View(ffi::Py_buffer::new()));
+            if let Other::View(view) = &mut *other
+                && ffi::PyObject_GetBuffer(object, view, ffi::PyBUF_SIMPLE) != 0
+            {
+                // There is nothing to be released.
+                std::mem::forget(std::mem::replace(&mut *other, Other::Received(Payload::empty())));
                 return Err(PyErr::take(py).unwrap_or_else(|| PyTypeError::new_err("not a buffer")));
             }
-            let part = Part { at: view.buf.cast::<u8>().cast_const(), len: view.len as usize };
-            Ok(Held { part, bytes: std::ptr::null_mut(), view: Some(view) })
+            Ok(Held::other(other))
         }
+    }
+
+    fn other(other: Box<Other>) -> Held {
+        let part = match &*other {
+            Other::View(view) => Part::new(view.buf.cast::<u8>().cast_const(), view.len as usize),
+            Other::Received(payload) | Other::Block { payload, .. } => payload.part(),
+        };
+        Held { part, bytes: std::ptr::null_mut(), other: Some(other) }
     }
 
     #[inline]
@@ -68,11 +99,26 @@ impl Held {
         self.part
     }
 
+    /// The message it belongs to was accepted.
+    #[inline(always)]
+    pub fn accepted(&self) {
+        if let Some(other) = &self.other
+            && let Other::Block { sent, .. } = &**other
+        {
+            sent.set(true);
+        }
+    }
+
     pub fn keep(&self) -> Payload {
-        if self.bytes.is_null() {
-            // SAFETY: the part is readable while the view is held.
-            let bytes = unsafe { std::slice::from_raw_parts(self.part.at, self.part.len) };
-            return Payload::from(bytes);
+        if let Some(other) = &self.other {
+            return match &**other {
+                Other::View(_) => {
+                    // SAFETY: the part is readable while the view is held.
+                    let bytes = unsafe { std::slice::from_raw_parts(self.part.at, self.part.len) };
+                    Payload::from(bytes)
+                }
+                Other::Received(payload) | Other::Block { payload, .. } => payload.again(),
+            };
         }
         // SAFETY: the object is alive and the GIL held (we are inside the caller's call); a `bytes`
         // never changes, and `later` may be called anywhere.
@@ -84,12 +130,31 @@ impl Held {
     }
 }
 
-impl Drop for Held {
-    #[inline]
+impl Other {
+    /// A block, or a received frame that is still in its sender's; None for anything else.
+    fn of(object: &Bound<'_, PyAny>) -> PyResult<Option<Box<Other>>> {
+        let memory = match object.cast::<Frame>() {
+            Ok(frame) => frame.borrow().memory(object.py()),
+            Err(_) => None,
+        };
+        let object = memory.as_ref().map_or(object, |memory| memory.bind(object.py()));
+        if let Ok(block) = object.cast::<Block>() {
+            let payload = block.get().begin_send()?;
+            let sent = Cell::new(false);
+            return Ok(Some(Box::new(Other::Block { block: block.clone().unbind(), payload, sent })));
+        }
+        let received = object.cast::<Loan>().ok();
+        Ok(received.map(|loan| Box::new(Other::Received(loan.get().payload()))))
+    }
+}
+
+impl Drop for Other {
     fn drop(&mut self) {
-        if let Some(view) = &mut self.view {
+        match self {
             // SAFETY: filled by PyObject_GetBuffer above, released once, under the GIL.
-            unsafe { ffi::PyBuffer_Release(&mut **view) };
+            Other::View(view) => unsafe { ffi::PyBuffer_Release(view) },
+            Other::Block { block, sent, .. } => block.get().end_send(sent.get()),
+            Other::Received(_) => {}
         }
     }
 }
@@ -107,7 +172,7 @@ pub fn refused(error: PyErr, place: &str, object: &Bound<'_, PyAny>) -> PyErr {
 
 /// A message of one frame.
 pub struct One {
-    held: Held,
+    pub held: Held,
     parts: [Part; 1],
 }
 
@@ -132,7 +197,7 @@ impl Frames for One {
 
 /// A message of several frames.
 pub struct Many {
-    held: Vec<Held>,
+    pub held: Vec<Held>,
     parts: Vec<Part>,
 }
 
@@ -187,10 +252,10 @@ impl Few {
                     return None;
                 }
                 few.objects[index] = ffi::Py_NewRef(object);
-                few.parts[index] = Part {
-                    at: ffi::PyBytes_AsString(object).cast::<u8>().cast_const(),
-                    len: ffi::PyBytes_Size(object) as usize,
-                };
+                few.parts[index] = Part::new(
+                    ffi::PyBytes_AsString(object).cast::<u8>().cast_const(),
+                    ffi::PyBytes_Size(object) as usize,
+                );
                 few.count = index + 1;
             }
         }
@@ -214,7 +279,7 @@ impl Frames for Few {
     }
 
     fn keep(&self, index: usize) -> Payload {
-        let Part { at, len } = self.parts[index];
+        let Part { at, len, .. } = self.parts[index];
         // SAFETY: as in `Held::keep`: the object is alive and never changes; `later` releases it anywhere.
         unsafe {
             let owner = ffi::Py_NewRef(self.objects[index]);

@@ -7,6 +7,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use shmzmq_core::message::{Payload, Sink};
 
+use crate::block::Loan;
 use crate::bytes;
 
 /// What a received frame becomes.
@@ -24,11 +25,51 @@ pub struct PySink {
     pub made: *mut ffi::PyObject,
     more: bool,
     become_: Become,
+    /// To be copied into `made` when the lock is released.
+    lent: Option<Payload>,
+    /// Whoever uses the sink calls `finish`.
+    finishes: bool,
 }
+
+/// Frames of so many bytes are copied outside the socket's lock, larger ones without the GIL too.
+const COPY_OUTSIDE: usize = 256 * 1024;
+const COPY_DETACHED: usize = 1 << 20;
 
 impl PySink {
     pub fn new(become_: Become) -> PySink {
-        PySink { made: std::ptr::null_mut(), more: false, become_ }
+        PySink { made: std::ptr::null_mut(), more: false, become_, lent: None, finishes: false }
+    }
+
+    /// For one frame, after which `finish` is called.
+    pub fn finishing(become_: Become) -> PySink {
+        PySink { finishes: true, ..PySink::new(become_) }
+    }
+
+    /// Outside the socket's lock: copies what was only borrowed under it.
+    #[inline(always)]
+    pub fn finish(&mut self, py: Python<'_>) {
+        if self.lent.is_some() {
+            self.copy_lent(py);
+        }
+    }
+
+    #[cold]
+    fn copy_lent(&mut self, py: Python<'_>) {
+        let Some(payload) = self.lent.take() else { return };
+        let (bytes, to) = (payload.bytes(), To(self.memory()));
+        // SAFETY: the object was made with so many bytes, and nobody else knows it yet.
+        let copy = || unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to.get(), bytes.len()) };
+        if bytes.len() >= COPY_DETACHED { py.detach(copy) } else { copy() }
+    }
+
+    fn memory(&self) -> *mut u8 {
+        // SAFETY: `made` is a live object of the kind that `become_` says.
+        unsafe {
+            match self.become_ {
+                Become::Bytes => bytes::data(self.made),
+                Become::ByteArray => ffi::PyByteArray_AsString(self.made).cast(),
+            }
+        }
     }
 
     #[inline]
@@ -63,17 +104,51 @@ impl PySink {
     }
 }
 
+/// An address that a copy without the GIL writes to.
+#[derive(Clone, Copy)]
+struct To(*mut u8);
+
+// SAFETY: the memory belongs to the one thread that copies.
+unsafe impl Send for To {}
+// SAFETY: as above.
+unsafe impl Sync for To {}
+
+impl To {
+    fn get(self) -> *mut u8 {
+        self.0
+    }
+}
+
 impl Sink for PySink {
     #[inline]
     fn room(&mut self, len: usize, more: bool) -> Option<*mut u8> {
         self.more = more;
-        let at = self.make(len);
+        // `borrows` may have made it, in vain.
+        let at = if self.finishes && !self.made.is_null() { self.memory() } else { self.make(len) };
         (!at.is_null()).then_some(at)
+    }
+
+    fn borrows(&mut self, len: usize) -> bool {
+        match self.become_ {
+            Become::ByteArray => true,
+            // Without memory for a copy the frame stays where it is.
+            Become::Bytes => self.finishes && len >= COPY_OUTSIDE && !self.make(len).is_null(),
+        }
     }
 
     fn owned(&mut self, payload: Payload, more: bool) {
         self.more = more;
         match payload {
+            Payload::Loan(_) if self.become_ == Become::Bytes && !self.made.is_null() && self.finishes => {
+                self.lent = Some(payload);
+            }
+            payload @ (Payload::Loan(_) | Payload::Block(..)) if self.become_ == Become::ByteArray => {
+                // SAFETY: a sink is used under the GIL only.
+                let py = unsafe { Python::assume_attached() };
+                // The type takes no part in garbage collection, so nothing else runs here.
+                self.made = Bound::new(py, Loan::new(payload))
+                    .map_or(std::ptr::null_mut(), |loan| loan.into_any().into_ptr());
+            }
             // What the sender gave is what the receiver gets: nothing is copied.
             Payload::Foreign(foreign) if self.become_ == Become::Bytes => {
                 self.made = foreign.into_owner().cast();
@@ -93,6 +168,8 @@ pub struct Writable {
     room: usize,
     /// Takes a frame that is larger than the room.
     spill: Vec<u8>,
+    /// To be copied when the lock is released.
+    lent: Option<Payload>,
     /// Bytes of the frame, all of them.
     pub size: usize,
 }
@@ -107,7 +184,7 @@ impl Writable {
             return Err(PyErr::take(py).unwrap_or_else(|| PyBufferError::new_err("not a writable buffer")));
         }
         let room = view.len as usize;
-        Ok(Writable { view, room, spill: Vec::new(), size: 0 })
+        Ok(Writable { view, room, spill: Vec::new(), lent: None, size: 0 })
     }
 
     /// Writes at most that many bytes; 0 keeps the whole buffer.
@@ -130,6 +207,16 @@ impl Writable {
         if self.room == 0 { std::ptr::dangling_mut() } else { self.view.buf.cast() }
     }
 
+    /// Outside the socket's lock: copies what was only borrowed under it.
+    pub fn finish(&mut self, py: Python<'_>) {
+        let Some(payload) = self.lent.take() else { return };
+        let bytes = payload.bytes();
+        let (to, len) = (To(self.memory()), bytes.len().min(self.room));
+        // SAFETY: the room is inside the view, which is writable while it is held.
+        let copy = || unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to.get(), len) };
+        if len >= COPY_DETACHED { py.detach(copy) } else { copy() }
+    }
+
     /// What the spill holds goes to the caller as far as it fits.
     fn settle(&mut self) {
         if !self.spill.is_empty() {
@@ -149,9 +236,17 @@ impl Sink for Writable {
         Some(self.spill.as_mut_ptr())
     }
 
+    fn borrows(&mut self, len: usize) -> bool {
+        len > self.room || len >= COPY_OUTSIDE
+    }
+
     fn owned(&mut self, payload: Payload, _more: bool) {
         let bytes = payload.bytes();
         self.size = bytes.len();
+        if let Payload::Loan(_) = payload {
+            self.lent = Some(payload);
+            return;
+        }
         // SAFETY: the room is inside the view, which is writable while it is held.
         unsafe {
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.memory(), bytes.len().min(self.room));

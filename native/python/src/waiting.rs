@@ -73,7 +73,8 @@ pub fn wait_for<T>(
 ) -> Result<T, Stop> {
     // Another thread may close the Python socket while the GIL is released.
     let core = core.clone();
-    let option = if interest == Interest::Send { SNDTIMEO } else { RCVTIMEO };
+    let sends = matches!(interest, Interest::Send | Interest::Memory);
+    let option = if sends { SNDTIMEO } else { RCVTIMEO };
     let mut deadline = None;
     let mut timed = false;
     loop {

@@ -161,7 +161,8 @@ mod tests {
 
     impl Root {
         fn with(name: &str, files: &[(&str, &str)]) -> Root {
-            let at = std::env::temp_dir().join(format!("shmzmq-budget-{}-{name}", std::process::id()));
+            let at =
+                std::env::temp_dir().join(format!("shmzmq-budget-{:?}-{name}", rustix::process::getpid()));
             for (path, text) in files {
                 std::fs::create_dir_all(at.join(path).parent().unwrap()).unwrap();
                 std::fs::write(at.join(path), text).unwrap();

@@ -9,7 +9,11 @@
 //!             +128  P    space_wake_at, msgs_wake_at, skip       writer's line
 //!             +256  R    read position | WAITING (writer waits) | CLOSED (reader is done); msgs_read
 //!             +384  D    delivered                               reader's line
-//!   4096   ring 0, then ring 1
+//!             +512  B    returned: one bit per group of blocks, WAITING    reader's, taken by the writer
+//!   4096   returns 0, then returns 1   one bit per block of the writer's arena (returns.rs)
+//!   12288  ring 0, then ring 1
+//!
+//! arena segment (one memfd per step of growth, made by a sending socket): blocks, nothing else
 //!
 //! growth segment (one memfd per JUMP, made by the writer): nothing but the ring's bytes
 //!
@@ -34,7 +38,7 @@ pub const LINE: usize = 128;
 /// First word of a pipe segment: "SHMZMQ" and the number 1.
 pub const MAGIC: u64 = 0x5348_4d5a_4d51_0001;
 /// Layout version. Bumped whenever an offset, a flag or a meaning on this page changes.
-pub const ABI: u32 = 2;
+pub const ABI: u32 = 3;
 
 pub const HEADER_MAGIC: usize = 0;
 pub const HEADER_ABI: usize = 8;
@@ -49,8 +53,11 @@ pub const SKIP: usize = LINE + 16;
 pub const R: usize = 2 * LINE;
 pub const MSGS_READ: usize = 2 * LINE + 8;
 pub const DELIVERED: usize = 3 * LINE;
+pub const RETURNED: usize = 4 * LINE;
+/// The words that the reader of each direction gives blocks back by.
+pub const RETURNS: [usize; 2] = [PAGE, 2 * PAGE];
 /// The first ring begins here; the second follows it.
-pub const RINGS: usize = PAGE;
+pub const RINGS: usize = 3 * PAGE;
 
 pub const SUMMARY: usize = 0;
 pub const GROUP: usize = LINE;
@@ -72,7 +79,11 @@ pub const MORE: u64 = 1 << 33;
 pub const PAD: u64 = 1 << 34;
 /// The writer goes on in the next announced ring; payload: its number.
 pub const JUMP: u64 = 1 << 35;
-pub const RECORD_FLAGS: u64 = VALID | MORE | PAD | JUMP;
+/// The payload is a descriptor: the frame's bytes lie in a block of the writer's arena.
+pub const DESC: u64 = 1 << 36;
+/// Between messages: what follows lies in a segment that was announced; payload: its number.
+pub const NEEDS: u64 = JUMP | DESC;
+pub const RECORD_FLAGS: u64 = VALID | MORE | PAD | JUMP | DESC;
 pub const LENGTH_BITS: u64 = 0xffff_ffff;
 pub const SEQ_SHIFT: u32 = 48;
 
@@ -82,6 +93,9 @@ pub const HEADER_BYTES: u64 = 8;
 pub const JUMP_RESERVE: u64 = 48;
 /// The payload of a JUMP record.
 pub const JUMP_BYTES: u64 = 8;
+
+/// The payload of a DESC record: segment (32 bits), block (32 bits), offset in the segment, length.
+pub const DESC_BYTES: u64 = 24;
 
 /// Default and smallest size of a ring, in bytes.
 pub const RING_BYTES: usize = 256 * 1024;
@@ -100,6 +114,8 @@ pub const fn segment_bytes(ring_bytes: usize) -> usize {
 }
 
 const _: () = assert!(DELIVERED + 8 <= DIRECTION[1] - DIRECTION[0]);
-const _: () = assert!(DIRECTION[1] + DELIVERED + 8 <= RINGS);
+const _: () = assert!(RETURNED + 8 <= DIRECTION[1] - DIRECTION[0]);
+const _: () = assert!(DIRECTION[1] + RETURNED + 8 <= RETURNS[0]);
+const _: () = assert!(crate::returns::WORDS * 8 <= PAGE);
 const _: () = assert!(RING_BYTES.is_power_of_two() && RING_BYTES_MIN.is_power_of_two());
 const _: () = assert!(JUMP_RESERVE >= 2 * record_bytes(JUMP_BYTES));

@@ -9,6 +9,9 @@
 //! |---|---|
 //! | [`layout`] | every offset, size and flag bit of the shared pages |
 //! | [`sync`] | the words of rings and ready pages; the trait that lets loom stand in |
+//! | [`part`] | a frame as a ring takes it: bytes, or a descriptor of a block |
+//! | [`arena`] | blocks for large frames, seen by their owner: classes, growth, who has which |
+//! | [`private`] | an arena seen by its readers: copy-on-write, and what a fork keeps |
 //! | [`ring`] | one writer, one reader: write, publish, read, credit, sleep bits, JUMP to a larger ring |
 //! | [`ready`] | the words by which many publishers wake one sleeping socket |
 //! | [`budget`] | how many bytes of shared memory this process may reserve, and has |
@@ -16,9 +19,12 @@
 //! | [`segment`] | memfd, seals, mapping; what is checked before a foreign fd is mapped |
 //! | [`fork`] | which process created a thing; fds and maps that a forked child must not touch |
 
+pub mod arena;
 pub mod budget;
 pub mod fork;
 pub mod layout;
+pub mod part;
+pub mod private;
 pub mod ready;
 pub mod returns;
 pub mod ring;

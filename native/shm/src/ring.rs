@@ -41,9 +41,10 @@
 use std::collections::VecDeque;
 
 use crate::layout::{
-    ALIGN, ASLEEP, CLOSED, FLAG_BITS, HEADER_BYTES, JUMP, JUMP_BYTES, JUMP_RESERVE, LENGTH_BITS, MORE, PAD,
-    RECORD_FLAGS, SEQ_SHIFT, VALID, WAITING, record_bytes,
+    ALIGN, ASLEEP, CLOSED, DESC, DESC_BYTES, FLAG_BITS, HEADER_BYTES, JUMP, JUMP_BYTES, JUMP_RESERVE,
+    LENGTH_BITS, MORE, NEEDS, PAD, RECORD_FLAGS, SEQ_SHIFT, VALID, WAITING, record_bytes,
 };
+pub use crate::part::{Described, Descriptor, Left, Part};
 use crate::sync::{Ordering, Word};
 
 /// The shared words of one direction.
@@ -92,19 +93,6 @@ pub enum Poisoned {
     Header { header: u64, position: u64 },
     #[error("record of {bytes} bytes at position {position} is longer than the {room} bytes there")]
     Length { bytes: u64, position: u64, room: u64 },
-}
-
-/// One frame to be written: memory that the caller keeps readable during the call.
-#[derive(Debug, Clone, Copy)]
-pub struct Part {
-    pub at: *const u8,
-    pub len: usize,
-}
-
-impl Part {
-    pub fn of(bytes: &[u8]) -> Part {
-        Part { at: bytes.as_ptr(), len: bytes.len() }
-    }
 }
 
 /// More than any ring holds: the extent of a message with a part that no header can describe.
@@ -319,9 +307,9 @@ impl<C: Control, B: Bytes> Tx<C, B> {
         self.check(parts)?;
         let Some((last, before)) = parts.split_last() else { return Ok(()) };
         for part in before {
-            self.record(VALID | MORE, part.at, part.len);
+            self.record(part.flags() | MORE, part.at, part.len);
         }
-        self.record(VALID, last.at, last.len);
+        self.record(last.flags(), last.at, last.len);
         self.sent += 1;
         Ok(())
     }
@@ -458,6 +446,13 @@ impl<C: Control, B: Bytes> Tx<C, B> {
         Ok(if armed.is_ok() { Arm::Armed } else { Arm::Moved })
     }
 
+    /// Says between two messages that what follows lies in an announced segment. Room for a part of
+    /// JUMP_BYTES before the parts of the next message was checked.
+    pub fn need(&mut self, segment: u32) {
+        let number = u64::from(segment).to_le_bytes();
+        self.record(VALID | NEEDS, number.as_ptr(), JUMP_BYTES as usize);
+    }
+
     /// Bytes that `parts` would take now, filler included; for [`Self::arm`].
     pub fn bytes_for(&self, parts: &[Part]) -> u64 {
         self.extent(parts)
@@ -470,7 +465,7 @@ impl<C: Control, B: Bytes> Tx<C, B> {
 
     /// Hands every message that the reader never handed out to `take`, in order. The reader is
     /// gone or has closed. Stops at the first record that is not one.
-    pub fn undelivered(&mut self, mut take: impl FnMut(Vec<Vec<u8>>)) {
+    pub fn undelivered(&mut self, mut take: impl FnMut(Vec<Left>)) {
         // A poisoned position cannot be used; the last good one may give a message again that was
         // delivered. The connection was to be closed for it before.
         let _ = self.refresh();
@@ -498,7 +493,7 @@ impl<C: Control, B: Bytes> Tx<C, B> {
                 let mut frame = vec![0; record.len as usize];
                 // SAFETY: `frame` has that many bytes; `check` saw that the range is inside the ring.
                 unsafe { ring.get(offset + HEADER_BYTES, frame.as_mut_ptr(), frame.len()) };
-                message.push(frame);
+                message.push(Left::of(frame, record.flags & DESC != 0));
                 if record.flags & MORE == 0 {
                     let whole = std::mem::take(&mut message);
                     if wanted {
@@ -529,6 +524,9 @@ impl Record {
         if header & VALID == 0 || header & !known != 0 {
             return Err(Poisoned::Header { header, position });
         }
+        if flags & DESC != 0 && flags & JUMP == 0 && (len != DESC_BYTES || flags & PAD != 0) {
+            return Err(Poisoned::Header { header, position });
+        }
         let bytes = record_bytes(len);
         let room = (capacity - offset).min(end - position);
         if bytes > room {
@@ -542,6 +540,10 @@ impl Record {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     Frame(Frame),
+    /// A frame that names a block was passed over as unwanted: the block is to be given back.
+    Passed(Described),
+    /// The messages behind it lie in that segment: once it is there, `Rx::satisfied`.
+    Needs(u32),
     /// Nothing published.
     Empty,
     /// The writer went on in a ring that was not yet given to [`Rx::announce`].
@@ -553,8 +555,11 @@ pub enum Next {
 /// A frame in the ring; valid until it is consumed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame {
+    /// Bytes of the record's payload: of the frame, or of its descriptor.
     pub len: usize,
     pub more: bool,
+    /// The payload is a descriptor.
+    pub described: bool,
     offset: u64,
     bytes: u64,
 }
@@ -682,19 +687,27 @@ impl<C: Control, B: Bytes> Rx<C, B> {
                 let frame = Frame {
                     len: record.len as usize,
                     more: record.flags & MORE != 0,
+                    described: record.flags & DESC != 0,
                     offset: offset + HEADER_BYTES,
                     bytes: record.bytes,
                 };
                 if self.skips && self.is_unwanted() {
                     self.passing = frame.more;
                     self.passed = true;
+                    let passed = frame.described.then(|| self.described(frame));
                     self.advance(frame);
-                    continue;
+                    match passed {
+                        Some(passed) => return Ok(Next::Passed(passed)),
+                        None => continue,
+                    }
                 }
                 return Ok(Next::Frame(frame));
             }
             // Filler leads from somewhere to the ring's end, so two never follow each other: whatever a
             // peer writes, this loop takes one filler and the announced jumps.
+            if record.flags == VALID | NEEDS {
+                return Ok(Next::Needs(self.number(header, offset, record.len)? as u32));
+            }
             let filler = record.flags == VALID | PAD && offset != 0 && offset + record.bytes == capacity;
             if !filler && record.flags != VALID | JUMP {
                 return Err(Poisoned::Header { header, position: self.r });
@@ -713,13 +726,7 @@ impl<C: Control, B: Bytes> Rx<C, B> {
     /// Moves to the announced ring that the JUMP record names; false if it has not come yet.
     #[cold]
     fn follow(&mut self, header: u64, offset: u64, len: u64) -> Result<bool, Poisoned> {
-        let mut number = [0u8; JUMP_BYTES as usize];
-        if len != JUMP_BYTES || self.inside {
-            return Err(Poisoned::Header { header, position: self.r });
-        }
-        // SAFETY: `check` saw that JUMP_BYTES bytes lie behind the header inside the ring.
-        unsafe { self.ring.get(offset + HEADER_BYTES, number.as_mut_ptr(), number.len()) };
-        let number = u64::from_le_bytes(number);
+        let number = self.number(header, offset, len)?;
         match self.announced.front() {
             None => Ok(false),
             Some((announced, _)) if u64::from(*announced) != number => {
@@ -732,6 +739,31 @@ impl<C: Control, B: Bytes> Rx<C, B> {
                 Ok(true)
             }
         }
+    }
+
+    /// What a frame's descriptor says. `frame` came from the last [`Self::peek`] and is one.
+    pub fn described(&self, frame: Frame) -> Described {
+        let mut descriptor = Descriptor::default();
+        // SAFETY: `check` saw that a DESC record has as many bytes as a descriptor and lies inside the ring.
+        unsafe { self.ring.get(frame.offset, descriptor.at_mut(), frame.len.min(DESC_BYTES as usize)) };
+        descriptor.decode()
+    }
+
+    /// The payload of a JUMP or NEEDS record.
+    fn number(&self, header: u64, offset: u64, len: u64) -> Result<u64, Poisoned> {
+        let mut number = [0u8; JUMP_BYTES as usize];
+        if len != JUMP_BYTES || self.inside {
+            return Err(Poisoned::Header { header, position: self.r });
+        }
+        // SAFETY: `check` saw that JUMP_BYTES bytes lie behind the header inside the ring.
+        unsafe { self.ring.get(offset + HEADER_BYTES, number.as_mut_ptr(), number.len()) };
+        Ok(u64::from_le_bytes(number))
+    }
+
+    /// The segment that [`Self::peek`] found to be needed is there.
+    pub fn satisfied(&mut self) {
+        self.r += record_bytes(JUMP_BYTES);
+        self.seq = self.seq.wrapping_add(1);
     }
 
     /// Copies the frame's bytes out.

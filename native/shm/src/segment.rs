@@ -15,17 +15,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::io::Errno;
+use rustix::mm::Advice;
 
 use crate::fork::Map;
 use crate::layout;
 use crate::ready::ReadyMemory;
+use crate::returns::ReturnWords;
 use crate::ring::{Bytes, Control};
 
 /// Why a segment could not be made or taken.
 #[derive(Debug, thiserror::Error)]
 pub enum SegmentError {
     #[error("{call} failed: {errno}")]
-    System { call: &'static str, errno: rustix::io::Errno },
+    System { call: &'static str, errno: Errno },
     #[error("fd offered as shared memory is not sealed against change of size")]
     Unsealed,
     #[error("shared memory has {found} bytes instead of {agreed}")]
@@ -36,24 +39,76 @@ pub enum SegmentError {
     Header { field: &'static str, found: u64 },
 }
 
-fn system(call: &'static str) -> impl Fn(rustix::io::Errno) -> SegmentError {
+pub(crate) fn system(call: &'static str) -> impl Fn(Errno) -> SegmentError {
     move |errno| SegmentError::System { call, errno }
 }
 
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
 
-/// New zeroed memory of `bytes` bytes under a telling name (see /proc/PID/maps), sealed and mapped.
-pub fn create(name: &str, bytes: usize) -> Result<(OwnedFd, Arc<Map>), SegmentError> {
+fn create_unsealed(name: &str, bytes: usize) -> Result<(OwnedFd, Map), SegmentError> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let fd = rustix::fs::memfd_create(name, flags).map_err(system("memfd_create"))?;
     rustix::fs::ftruncate(&fd, bytes as u64).map_err(system("ftruncate"))?;
     let map = Map::shared(fd.as_fd(), bytes).map_err(system("mmap"))?;
+    Ok((fd, map))
+}
+
+/// New zeroed memory of `bytes` bytes under a telling name (see /proc/PID/maps), sealed and mapped.
+pub fn create(name: &str, bytes: usize) -> Result<(OwnedFd, Arc<Map>), SegmentError> {
+    let (fd, map) = create_unsealed(name, bytes)?;
     rustix::fs::fcntl_add_seals(&fd, SEALS).map_err(system("fcntl(F_ADD_SEALS)"))?;
     Ok((fd, Arc::new(map)))
 }
 
+/// New memory of an arena: written through this one mapping and by nobody else, whoever has the fd.
+/// A kernel before 5.1 knows no such seal; there a peer that is not ours could write.
+///
+/// The seal also forbids holes, to the owner too (shmem_fallocate in mm/shmem.c): the memory comes
+/// back when the last fd and mapping of it are gone and not before.
+pub fn create_arena(bytes: usize) -> Result<(OwnedFd, Arc<Map>), SegmentError> {
+    let (fd, map) = create_unsealed("shmzmq-arena", bytes)?;
+    // The mapping was made before and stays writable: that is what "future" says.
+    match rustix::fs::fcntl_add_seals(&fd, SEALS.union(SealFlags::FUTURE_WRITE)) {
+        Err(Errno::INVAL) => rustix::fs::fcntl_add_seals(&fd, SEALS),
+        other => other,
+    }
+    .map_err(system("fcntl(F_ADD_SEALS)"))?;
+    Ok((fd, Arc::new(map)))
+}
+
+/// Takes the pages of a part of an owner's memory from the system now, zeroed where they are new, so
+/// that no later touch faults or finds none left: out of memory is an error here and no signal. `fd`
+/// is that memory's; the range lies in `map`.
+pub fn populate(fd: BorrowedFd<'_>, map: &Map, offset: usize, len: usize) -> rustix::io::Result<()> {
+    if offset.checked_add(len).is_none_or(|end| end > map.len()) {
+        return Err(Errno::RANGE);
+    }
+    if len == 0 {
+        return Ok(());
+    }
+    let page = rustix::param::page_size();
+    let start = offset & !(page - 1);
+    let range = map.at().wrapping_add(start).cast();
+    // SAFETY: pages of the map by the check above; the advice changes no byte.
+    match unsafe { rustix::mm::madvise(range, offset + len - start, Advice::LinuxPopulateWrite) } {
+        // A kernel before 5.14. This takes the pages and leaves the page table to the first touch.
+        Err(Errno::INVAL) => {
+            rustix::fs::fallocate(fd, rustix::fs::FallocateFlags::empty(), offset as u64, len as u64)
+        }
+        // Says this for want of memory in tmpfs, where a touch would raise SIGBUS (madvise(2)).
+        Err(Errno::FAULT) => Err(Errno::NOMEM),
+        other => other,
+    }
+}
+
 /// Maps memory that a peer offers, after checking that it is what was agreed.
 pub fn attach(fd: BorrowedFd<'_>, bytes: usize) -> Result<Arc<Map>, SegmentError> {
+    check(fd, bytes)?;
+    Ok(Arc::new(Map::shared(fd, bytes).map_err(system("mmap"))?))
+}
+
+/// Refuses an fd that is not memory of that size for ever.
+pub(crate) fn check(fd: BorrowedFd<'_>, bytes: usize) -> Result<(), SegmentError> {
     let seals = rustix::fs::fcntl_get_seals(fd).map_err(|_| SegmentError::Unsealed)?;
     if !seals.contains(SEALS) {
         return Err(SegmentError::Unsealed);
@@ -62,7 +117,7 @@ pub fn attach(fd: BorrowedFd<'_>, bytes: usize) -> Result<Arc<Map>, SegmentError
     if found != bytes as u64 {
         return Err(SegmentError::Size { found, agreed: bytes as u64 });
     }
-    Ok(Arc::new(Map::shared(fd, bytes).map_err(system("mmap"))?))
+    Ok(())
 }
 
 /// Refuses a ring size that cannot be: not a power of two, too small, or absurd.
@@ -130,6 +185,32 @@ impl PipeSegment {
         let ring =
             MappedRing::new(self.map.clone(), layout::RINGS + direction * self.ring_bytes, self.ring_bytes);
         (control, ring)
+    }
+
+    /// The words by which the reader of `direction` gives blocks back.
+    pub fn returns(&self, direction: usize) -> MappedReturns {
+        let direction = direction & 1;
+        let summary = layout::DIRECTION[direction] + layout::RETURNED;
+        MappedReturns { map: self.map.clone(), summary, words: layout::RETURNS[direction] }
+    }
+}
+
+/// [`ReturnWords`] over a pipe segment.
+pub struct MappedReturns {
+    map: Arc<Map>,
+    summary: usize,
+    words: usize,
+}
+
+impl ReturnWords for MappedReturns {
+    type Word = AtomicU64;
+    #[inline(always)]
+    fn summary(&self) -> &AtomicU64 {
+        word(&self.map, self.summary)
+    }
+    #[inline(always)]
+    fn word(&self, index: usize) -> &AtomicU64 {
+        word(&self.map, self.words + index * 8)
     }
 }
 

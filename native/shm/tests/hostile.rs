@@ -11,7 +11,7 @@ mod memory;
 
 use memory::{HeapControl, HeapRing, HeapRx, HeapTx, message, pair, parts, take, take_message};
 use proptest::prelude::*;
-use shmzmq_shm::layout::{ASLEEP, CLOSED, FLAG_BITS, JUMP, MORE, PAD, SEQ_SHIFT, VALID};
+use shmzmq_shm::layout::{ASLEEP, CLOSED, DESC, FLAG_BITS, JUMP, MORE, PAD, SEQ_SHIFT, VALID};
 use shmzmq_shm::ring::{Arm, Frame, Next, Poisoned, Refusal};
 use shmzmq_shm::sync::Ordering::Relaxed;
 
@@ -157,7 +157,7 @@ const OPERATIONS: &[Operation] = &[
     ("undelivered", |pipe| {
         let words: usize = pipe.rings.iter().map(|ring| capacity(ring) as usize).sum();
         let mut bytes = 0;
-        pipe.tx.undelivered(|message| bytes += message.iter().map(Vec::len).sum::<usize>());
+        pipe.tx.undelivered(|message| bytes += message.iter().map(|left| left.bytes().len()).sum::<usize>());
         assert!(bytes <= words, "{bytes} bytes redelivered from {words} bytes of ring");
     }),
     ("peek", |pipe| {
@@ -212,7 +212,19 @@ fn positions(w: u64, r: u64) -> Vec<u64> {
 /// 64 headers with the sequence number that stands there, so that the checks behind it are reached.
 fn headers(there: u64) -> Vec<u64> {
     let lengths = [0, 1, 8, 17, 248, 256, 504, u64::from(u32::MAX)];
-    let flags = [0, VALID, VALID | MORE, VALID | PAD, VALID | JUMP, VALID | JUMP | PAD, VALID | 1 << 36, !0];
+    let flags = [
+        0,
+        VALID,
+        VALID | MORE,
+        VALID | PAD,
+        VALID | JUMP,
+        VALID | JUMP | PAD,
+        VALID | DESC,
+        VALID | DESC | MORE,
+        VALID | DESC | JUMP,
+        VALID | 1 << 37,
+        !0,
+    ];
     let seq = there >> SEQ_SHIFT << SEQ_SHIFT;
     let below = (1 << SEQ_SHIFT) - 1;
     lengths.iter().flat_map(|len| flags.map(|flags| (flags & below) | len | seq)).collect()

@@ -111,7 +111,7 @@ fn what_a_reader_took_and_what_is_undelivered_after_it_are_complete_and_disjoint
         write(&mut tx, 2).unwrap();
         let taken = reader.join().unwrap();
         let mut left = Vec::new();
-        tx.undelivered(|message| left.push(u64::from_le_bytes(message[0][..8].try_into().unwrap())));
+        tx.undelivered(|message| left.push(u64::from_le_bytes(message[0].bytes()[..8].try_into().unwrap())));
         assert_eq!(left, (taken + 1..=2).collect::<Vec<_>>());
     });
 }

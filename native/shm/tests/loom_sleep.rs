@@ -184,7 +184,7 @@ fn reader_closes(taken: u64) {
     let (sent, mut tx) = writer.join().unwrap();
     // message 3, if it was accepted, and what was not taken were handed to nobody.
     let mut left = Vec::new();
-    tx.undelivered(|message| left.push(u64::from(message[0][0])));
+    tx.undelivered(|message| left.push(u64::from(message[0].bytes()[0])));
     let last = if sent { 3 } else { 2 };
     assert_eq!(left, (taken + 1..=last).collect::<Vec<_>>());
     assert!(!sent || taken > 0, "there was neither room nor credit");

@@ -70,10 +70,10 @@ fn a_part_of_four_gibibytes_is_refused_instead_of_cut() {
         unsafe fn get(&self, _: u64, _: *mut u8, _: usize) {}
     }
     let mut tx = Tx::new(HeapControl::default(), Endless, 0);
-    let part = Part { at: std::ptr::dangling(), len: 1 << 32 };
+    let part = Part::new(std::ptr::dangling(), 1 << 32);
     assert_eq!(tx.put(&[part]), Err(Refusal::Length));
     assert_eq!(tx.put(&[Part::of(&[1]), part]), Err(Refusal::Length));
-    let longest = Part { at: std::ptr::dangling(), len: u32::MAX as usize };
+    let longest = Part::new(std::ptr::dangling(), u32::MAX as usize);
     assert_eq!(tx.put(&[longest]), Ok(()));
 }
 
@@ -621,6 +621,9 @@ impl Model {
                     return;
                 }
                 Next::Closed => panic!("nobody closed"),
+                Next::Passed(_) | Next::Needs(_) => {
+                    panic!("nothing is passed over, and nothing lies in a block")
+                }
             }
         }
     }

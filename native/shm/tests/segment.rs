@@ -153,6 +153,47 @@ fn a_segment_cannot_change_its_size_nor_its_seals_and_is_not_inherited() {
     }
 }
 
+// ---------------------------------------------------------------- an arena is written by its owner
+
+/// Every way to write that a peer with the fd could try.
+#[test]
+fn an_arena_is_written_through_its_owners_mapping_and_no_other_way() {
+    use rustix::fs::{FallocateFlags, Mode, OFlags};
+    use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
+
+    let bytes = 4 * layout::PAGE;
+    let (fd, owner) = segment::create_arena(bytes).unwrap();
+    let expected = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL | SealFlags::FUTURE_WRITE;
+    assert_eq!(rustix::fs::fcntl_get_seals(&fd).unwrap(), expected);
+    let map = |fd: &OwnedFd, protection| {
+        // SAFETY: new mappings; those that succeed are left to the end of the process.
+        unsafe { rustix::mm::mmap(std::ptr::null_mut(), bytes, protection, MapFlags::SHARED, fd, 0) }
+    };
+    let reopened = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let reopened = rustix::fs::open(reopened, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
+    for fd in [Some(&fd), reopened.as_ref().ok()].into_iter().flatten() {
+        assert_eq!(map(fd, ProtFlags::READ | ProtFlags::WRITE).err(), Some(Errno::PERM));
+        assert_eq!(map(fd, ProtFlags::WRITE).err(), Some(Errno::PERM));
+        assert_eq!(rustix::io::pwrite(fd, b"theirs", 0), Err(Errno::PERM));
+        assert_eq!(rustix::io::write(fd, b"theirs"), Err(Errno::PERM));
+        let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        assert_eq!(rustix::fs::fallocate(fd, punch, 0, layout::PAGE as u64), Err(Errno::PERM));
+        assert_eq!(rustix::fs::ftruncate(fd, 0), Err(Errno::PERM));
+        let read_only = map(fd, ProtFlags::READ).unwrap();
+        // SAFETY: the range mapped above.
+        let writable = unsafe { rustix::mm::mprotect(read_only, bytes, MprotectFlags::WRITE) };
+        assert_eq!(writable, Err(Errno::ACCESS));
+    }
+    assert!(matches!(segment::attach(fd.as_fd(), bytes), Err(SegmentError::System { call: "mmap", .. })));
+    // SAFETY: inside the owner's map, which only this test has.
+    let word = unsafe { &*owner.at().cast::<AtomicU64>() };
+    assert_eq!(word.load(Ordering::Relaxed), 0);
+    word.store(7, Ordering::Relaxed);
+    let mut seen = [0; 8];
+    assert_eq!(rustix::io::pread(&fd, &mut seen, 0), Ok(8));
+    assert_eq!(u64::from_ne_bytes(seen), 7);
+}
+
 // ---------------------------------------------------------------- what two mappings share
 
 #[test]
@@ -244,6 +285,7 @@ fn take_whole(rx: &mut MappedRx) -> Option<u64> {
                 return None;
             }
             Next::Stalled => panic!("nobody jumped"),
+            Next::Passed(_) | Next::Needs(_) => panic!("nothing is passed over"),
         }
     }
     let id = u64::from_le_bytes(frames[0][..].try_into().expect("eight bytes"));
@@ -423,7 +465,7 @@ fn a_writer_finds_what_a_killed_reader_had_not_handed_out() {
             handed_out += 1;
         }
         let mut left = Vec::new();
-        tx.undelivered(|message| left.push(u64::from_le_bytes(message[0][..].try_into().unwrap())));
+        tx.undelivered(|message| left.push(u64::from_le_bytes(message[0].bytes().try_into().unwrap())));
         // Killed between taking a message and naming it: handed out, and nobody can say so.
         let first = left.first().copied().unwrap_or(sent);
         assert!(first == handed_out || first == handed_out + 1, "{first} after {handed_out}");

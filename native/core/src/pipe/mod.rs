@@ -14,6 +14,7 @@
 //! peer had not taken goes back to the queue, in front; what the peer had published is read to its
 //! end before the next connection's ring. A pipe made by an accepted peer ends with it, once drained.
 
+pub mod large;
 pub mod local;
 pub mod overflow;
 pub mod ring;
@@ -309,7 +310,15 @@ impl Pipe {
                 }
                 written
             }
-            Out::Ring(ring) => ring.write(message.parts(scratch), how, stats),
+            Out::Ring(ring) => {
+                let written = ring.write(message.parts(scratch), how, stats);
+                if ring.take_unwatched()
+                    && let Some(session) = &self.session
+                {
+                    session.look();
+                }
+                written
+            }
             Out::Local(local) => local.write(message, stats),
             Out::Queue(queue) => {
                 let limits = options.limits();
@@ -497,6 +506,8 @@ pub struct How {
     pub patient: bool,
     /// More follows: a ring may publish later.
     pub burst: bool,
+    /// Large frames go into the ring as well.
+    pub inline: bool,
 }
 
 /// One text for what a peer did to its ring.

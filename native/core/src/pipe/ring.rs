@@ -4,28 +4,31 @@ use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use shmzmq_shm::arena::{Arena, PeerId};
 use shmzmq_shm::layout;
-use shmzmq_shm::ring::{Arm, Frame, Next, Part, Refusal, Rx, Tx};
-use shmzmq_shm::segment::{MappedControl, MappedRing};
+use shmzmq_shm::ring::{Arm, Described, Frame, Left, Next, Part, Poisoned, Refusal, Rx, Tx};
+use shmzmq_shm::segment::{MappedControl, MappedReturns, MappedRing};
 
+use super::large::{self, Want};
 use super::overflow::{Kept, Policy};
 use super::{How, Read, Write, broken};
 use crate::channel::Channel;
 use crate::error::Error;
 use crate::handshake;
+use crate::loan::{Borrowed, Lender, Nowhere, Place, View};
 use crate::message::{Message, Outgoing, Payload, Sink};
 use crate::origin::Origin;
 use crate::signaler::PeerSignaler;
 use crate::stats::{Discard, Stats};
 
-/// The connection is gone and the ring that its writer went on in never came: a correct writer announces
-/// before it jumps, so this is the peer's mistake or ours, and never silent.
-const UNANNOUNCED: &str = "the writer went on in a ring that was never announced";
+/// The connection is gone and what its writer went on in never came: a correct writer announces
+/// before it goes there, so this is the peer's mistake or ours, and never silent.
+const UNANNOUNCED: &str = "the writer went on in a ring or arena that was never announced";
 
 /// A write that neither waits nor is part of a burst.
-const AT_ONCE: How = How { patient: false, burst: false };
+const AT_ONCE: How = How { patient: false, burst: false, inline: false };
 
-type MappedTx = Tx<MappedControl, MappedRing>;
+pub(super) type MappedTx = Tx<MappedControl, MappedRing>;
 type MappedRx = Rx<MappedControl, MappedRing>;
 
 /// A grown ring has room for this many of the message that did not fit. Enough blocks in flight keep
@@ -36,9 +39,20 @@ const LARGE_RING_BYTES: u64 = 4 << 20;
 
 /// The writer's side.
 pub struct RingOut {
-    tx: MappedTx,
+    pub(super) tx: MappedTx,
     peer: Arc<PeerSignaler>,
-    channel: Arc<Channel>,
+    pub(super) channel: Arc<Channel>,
+    /// Where large frames lie, and by what name it knows the reader.
+    pub(super) arena: Arc<Arena>,
+    pub(super) peer_id: PeerId,
+    /// Segments of the arena that the reader knows.
+    pub(super) announced: Vec<u32>,
+    /// What the message that was refused last waits for.
+    pub(super) want: Want,
+    /// Blocks that had come back when the last message had to wait for one.
+    pub(super) seen_returned: u64,
+    /// The arena grew, and nobody sees to its shrinking yet.
+    pub(super) unwatched: bool,
     /// The reader's position when the ring was last found full.
     seen: u64,
     /// Bytes that the refused message takes, for the wake-up threshold.
@@ -84,9 +98,12 @@ impl RingOut {
         words: (MappedControl, MappedRing),
         peer: Arc<PeerSignaler>,
         channel: Arc<Channel>,
+        arena: Arc<Arena>,
+        returns: MappedReturns,
         limits: Limits,
     ) -> Self {
         let mut tx = Tx::new(words.0, words.1, limits.credit());
+        let peer_id = arena.join(returns);
         tx.set_bytes_max(limits.hwm_bytes as u64);
         let mut kept = Kept::new(limits.policy);
         kept.set_most(limits.credit(), limits.hwm_bytes as u64);
@@ -94,6 +111,12 @@ impl RingOut {
             tx,
             peer,
             channel,
+            arena,
+            peer_id,
+            announced: Vec::new(),
+            want: Want::Ring,
+            seen_returned: u64::MAX,
+            unwatched: false,
             seen: u64::MAX,
             wanted: 0,
             peer_awake: true,
@@ -168,7 +191,7 @@ impl RingOut {
 
     fn write_kept(&mut self, parts: &[Part], stats: &mut Stats) -> Write {
         let begin = self.tx.position();
-        let full = match self.tx.check(parts) {
+        let full = match self.tx.check(&large::shape(parts)) {
             Err(Refusal::Credit) => true,
             Err(Refusal::Space { grow }) => self.limits.policy == Policy::KeepLatest && !grow,
             _ => false,
@@ -221,7 +244,16 @@ impl RingOut {
 
     #[inline]
     pub fn write(&mut self, parts: &[Part], how: How, stats: &mut Stats) -> Write {
-        match self.tx.put(parts) {
+        if large::is_large(parts) && !how.inline {
+            return self.write_large(parts, how, stats);
+        }
+        self.put(parts, parts, how, stats)
+    }
+
+    /// Puts `records`, which stand for `parts`.
+    #[inline(always)]
+    pub(super) fn put(&mut self, records: &[Part], parts: &[Part], how: How, stats: &mut Stats) -> Write {
+        match self.tx.put(records) {
             Ok(()) => {
                 self.unpublished = true;
                 if !how.burst {
@@ -236,6 +268,8 @@ impl RingOut {
     /// Puts one-frame messages of a burst until one is refused; how many, and their bytes.
     #[inline]
     pub fn put_run(&mut self, run: &[Part]) -> (usize, u64) {
+        let small = run.iter().position(|part| large::is_large(std::slice::from_ref(part)));
+        let run = &run[..small.unwrap_or(run.len())];
         let put = self.tx.put_run(run);
         self.unpublished |= put.0 != 0;
         put
@@ -262,14 +296,16 @@ impl RingOut {
     }
 
     #[cold]
-    fn refused(&mut self, refusal: Refusal, parts: &[Part], how: How, stats: &mut Stats) -> Write {
+    pub(super) fn refused(&mut self, refusal: Refusal, parts: &[Part], how: How, stats: &mut Stats) -> Write {
         // Nobody may wait for a reader that was not told, nor judge its pace.
         if self.unpublished {
             self.publish(stats);
         }
+        self.want = Want::Ring;
+        let shape = if how.inline { parts.into() } else { large::shape(parts) };
         match refusal {
             Refusal::Credit => {
-                self.note_wanted(parts);
+                self.note_wanted(&shape);
                 Write::Full
             }
             Refusal::Closed => Write::Gone,
@@ -279,8 +315,8 @@ impl RingOut {
                 self.channel.shutdown();
                 Write::Gone
             }
-            Refusal::Space { grow } if how.patient && self.waits_for_space(parts, grow) => Write::Soon,
-            Refusal::Space { .. } => self.grow(parts, how, stats),
+            Refusal::Space { grow } if how.patient && self.waits_for_space(&shape, grow) => Write::Soon,
+            Refusal::Space { .. } => self.grow(parts, &shape, how, stats),
         }
     }
 
@@ -300,11 +336,13 @@ impl RingOut {
 
     /// Before a write to several pipes, all or none: would a write say Full? Notes what to wait for.
     pub fn refuses(&mut self, parts: &[Part]) -> bool {
-        let refused = !self.keeps() && self.tx.check(parts) == Err(Refusal::Credit);
+        let shape = large::shape(parts);
+        let refused = !self.keeps() && self.tx.check(&shape) == Err(Refusal::Credit);
         if refused {
-            self.note_wanted(parts);
+            self.want = Want::Ring;
+            self.note_wanted(&shape);
         }
-        refused
+        refused || self.lacks_blocks(parts)
     }
 
     /// The credit is messages, or bytes if that limit is set.
@@ -314,15 +352,19 @@ impl RingOut {
 
     /// Before a write to several pipes, all or none: would a patient write say Soon?
     pub fn rather_waits(&mut self, parts: &[Part]) -> bool {
-        match self.tx.check(parts) {
-            Err(Refusal::Space { grow }) => self.waits_for_space(parts, grow),
-            _ => false,
+        let shape = large::shape(parts);
+        match self.tx.check(&shape) {
+            Err(Refusal::Space { grow }) => {
+                self.want = Want::Ring;
+                self.waits_for_space(&shape, grow)
+            }
+            _ => self.waits_for_blocks(parts),
         }
     }
 
     /// Goes on in a larger ring: announces it, jumps, writes.
-    fn grow(&mut self, parts: &[Part], how: How, stats: &mut Stats) -> Write {
-        let one = MappedTx::capacity_for(parts);
+    fn grow(&mut self, parts: &[Part], shape: &[Part], how: How, stats: &mut Stats) -> Write {
+        let one = MappedTx::capacity_for(shape);
         // `one` is at least twice the message, so that it fits wherever it begins.
         let wanted = (one / 2 * MESSAGES_PER_RING).min(LARGE_RING_BYTES).max(one);
         let bytes = wanted.max(self.tx.capacity() * 2).min(layout::RING_BYTES_MAX as u64);
@@ -342,7 +384,7 @@ impl RingOut {
             }
             // No memory or fd for a larger ring: wait for room in this one, if it can ever have it.
             Err(_) if one <= self.tx.capacity() => {
-                self.wanted = self.tx.bytes_for(parts);
+                self.wanted = self.tx.bytes_for(shape);
                 Write::Full
             }
             Err(why) => Write::Failed(Error::NoMemory(format!("no ring of {bytes} bytes: {why}"))),
@@ -350,11 +392,26 @@ impl RingOut {
     }
 
     pub fn writable(&mut self) -> bool {
-        self.tx.refresh().is_ok() && (self.tx.may_write() || (self.keeps() && !self.tx.is_closed()))
+        let writable =
+            self.tx.refresh().is_ok() && (self.tx.may_write() || (self.keeps() && !self.tx.is_closed()));
+        if !writable {
+            self.want = Want::Ring;
+        }
+        writable
+    }
+
+    /// The last refusal was for want of memory, not of room in the ring.
+    pub fn is_starved(&self) -> bool {
+        self.want != Want::Ring
     }
 
     /// Arms WAITING. False: something moved, try again.
     pub fn sleep(&mut self) -> bool {
+        match self.want {
+            Want::Ring => {}
+            Want::Blocks => return self.arena.arm_peer(self.peer_id),
+            Want::Memory => return self.arena.arm(),
+        }
         // A poisoned ring is left to its session.
         // So is one whose reader has closed: nothing will move there.
         self.tx.arm(self.wanted).map_or(true, |arm| arm == Arm::Armed || self.tx.is_closed())
@@ -375,9 +432,25 @@ impl RingOut {
     /// What the dead or departed reader never handed out, oldest first.
     pub fn undelivered(&mut self) -> Vec<Message> {
         let mut messages = Vec::new();
-        self.tx.undelivered(|frames| messages.extend(Message::from_frames(frames)));
+        let arena = &self.arena;
+        let mut take = |frames: Vec<Left>| {
+            let frames: Option<Vec<Payload>> =
+                frames.into_iter().map(|frame| large::payload(arena, frame)).collect();
+            messages.extend(frames.and_then(Message::from_frames));
+        };
+        self.tx.undelivered(&mut take);
         messages.extend(std::iter::from_fn(|| self.kept.pop_held()));
         messages
+    }
+
+    pub fn peer_id(&self) -> PeerId {
+        self.peer_id
+    }
+
+    /// True once, when the arena has memory that nobody looks after.
+    #[inline(always)]
+    pub fn take_unwatched(&mut self) -> bool {
+        std::mem::take(&mut self.unwatched)
     }
 
     /// Messages written so far.
@@ -390,11 +463,20 @@ impl RingOut {
     }
 }
 
+impl Drop for RingOut {
+    fn drop(&mut self) {
+        self.arena.leave(self.peer_id);
+    }
+}
+
 /// The reader's side.
 pub struct RingIn {
     rx: MappedRx,
     peer: Arc<PeerSignaler>,
     channel: Arc<Channel>,
+    /// The peer's large frames, and how their blocks go back.
+    borrowed: Borrowed,
+    lender: Arc<Lender>,
     /// The connection is gone: what is published is all there will be.
     pub dead: bool,
     /// The connection that it is.
@@ -415,6 +497,7 @@ impl RingIn {
         words: (MappedControl, MappedRing),
         peer: Arc<PeerSignaler>,
         channel: Arc<Channel>,
+        lender: Arc<Lender>,
         credit: u64,
         skips: bool,
         origin: Arc<Origin>,
@@ -423,7 +506,7 @@ impl RingIn {
         if skips {
             rx.set_skips();
         }
-        RingIn { rx, peer, channel, dead: false, origin }
+        RingIn { rx, peer, channel, borrowed: Borrowed::default(), lender, dead: false, origin }
     }
 
     pub fn announce(&mut self, number: u32, ring: MappedRing) {
@@ -436,20 +519,48 @@ impl RingIn {
         let _ = self.channel.send(handshake::credit(rcvhwm), &[]);
     }
 
+    /// The peer's arena has this segment, or has it no more.
+    pub fn lend(&mut self, number: u32, segment: Option<View>) {
+        match segment {
+            Some(segment) => self.borrowed.announce(number, segment),
+            None => self.borrowed.forget(number),
+        }
+    }
+
+    /// What stands at the reader's position; blocks of frames that were passed over go back.
+    #[inline]
+    fn peek(&mut self) -> Result<Next, Poisoned> {
+        loop {
+            match self.rx.peek() {
+                Ok(Next::Passed(described)) => {
+                    if self.borrowed.find(described).is_ok() {
+                        self.lender.give_back(described.block);
+                    }
+                }
+                Ok(Next::Needs(segment)) if self.borrowed.has(segment) => self.rx.satisfied(),
+                Ok(Next::Needs(_)) => return Ok(Next::Stalled),
+                next => return next,
+            }
+        }
+    }
+
     #[inline]
     pub fn read(&mut self, sink: &mut dyn Sink, maxmsgsize: i64, stats: &mut Stats) -> Read {
-        let frame = match self.rx.peek() {
+        let frame = match self.peek() {
+            Ok(Next::Frame(frame)) if frame.described => {
+                return self.read_large(frame, sink, maxmsgsize, stats);
+            }
             Ok(Next::Frame(frame)) => frame,
             Ok(Next::Empty) => return if self.dead { Read::Ended } else { Read::Empty },
             Ok(Next::Stalled) if self.dead => return Read::Broken(UNANNOUNCED.to_owned()),
-            Ok(Next::Stalled) => return Read::Empty,
+            Ok(Next::Stalled | Next::Passed(_) | Next::Needs(_)) => return Read::Empty,
             Ok(Next::Closed) => return Read::Ended,
             Err(poisoned) => return broken(poisoned),
         };
-        if maxmsgsize >= 0 && frame.len as u64 > maxmsgsize as u64 {
+        if exceeds(frame.len, maxmsgsize) {
             // Counted as taken: a message that is sent anew after each connection it broke would end them all.
             self.consume(frame, stats);
-            return Read::Broken(format!("frame of {} bytes exceeds MAXMSGSIZE {maxmsgsize}", frame.len));
+            return too_long(frame.len, maxmsgsize);
         }
         let Some(to) = sink.room(frame.len, frame.more) else { return Read::NoRoom };
         // SAFETY: the sink gave room for `len` bytes; the frame is from the peek above.
@@ -458,12 +569,53 @@ impl RingIn {
         Read::Frame { more: frame.more, bytes: frame.len as u64 }
     }
 
+    /// A frame that lies in a block: handed on as it is, or copied out.
+    fn read_large(&mut self, frame: Frame, sink: &mut dyn Sink, maxmsgsize: i64, stats: &mut Stats) -> Read {
+        let described = self.rx.described(frame);
+        let place = match self.borrowed.find(described) {
+            Ok(place) => place,
+            Err(Nowhere(why)) => return Read::Broken(why),
+        };
+        let len = place.bytes();
+        if exceeds(len, maxmsgsize) {
+            self.return_block(frame, described, stats);
+            return too_long(len, maxmsgsize);
+        }
+        if sink.borrows(len) {
+            if let Some(loan) = place.lend(&self.lender) {
+                sink.owned(Payload::Loan(Arc::new(loan)), frame.more);
+                self.consume(frame, stats);
+                return Read::Frame { more: frame.more, bytes: len as u64 };
+            }
+            stats.loans_copied += 1;
+        }
+        let Some(to) = sink.room(len, frame.more) else { return Read::NoRoom };
+        // SAFETY: the sink gave room for `len` bytes.
+        unsafe { place.copy(to, len) };
+        self.return_block(frame, described, stats);
+        Read::Frame { more: frame.more, bytes: len as u64 }
+    }
+
+    fn return_block(&mut self, frame: Frame, described: Described, stats: &mut Stats) {
+        // Taken before it is given back: a reader that dies in between has had it.
+        self.consume(frame, stats);
+        stats.wakeups += u64::from(self.lender.give_back(described.block));
+    }
+
+    /// The frame at hand in its block, or None if it lies in the ring.
+    fn place(&self, frame: Frame) -> Result<Option<Place<'_>>, Nowhere> {
+        if !frame.described {
+            return Ok(None);
+        }
+        self.borrowed.find(self.rx.described(frame)).map(Some)
+    }
+
     /// Reads messages of one frame, at most `max`, as long as there are some; how many. Whatever else is
     /// there is left for `read`.
     pub fn read_run(&mut self, sink: &mut dyn Sink, maxmsgsize: i64, max: usize, stats: &mut Stats) -> usize {
         for taken in 0..max {
-            let Ok(Next::Frame(frame)) = self.rx.peek() else { return taken };
-            if frame.more || (maxmsgsize >= 0 && frame.len as u64 > maxmsgsize as u64) {
+            let Ok(Next::Frame(frame)) = self.peek() else { return taken };
+            if frame.more || frame.described || exceeds(frame.len, maxmsgsize) {
                 return taken;
             }
             let Some(to) = sink.room(frame.len, false) else { return taken };
@@ -484,10 +636,20 @@ impl RingIn {
 
     /// The first `most` bytes of the frame at hand, into `to`. False: there is no frame.
     pub fn front(&mut self, most: usize, to: &mut Vec<u8>) -> bool {
-        let Ok(Next::Frame(frame)) = self.rx.peek() else { return false };
-        to.resize(most.min(frame.len), 0);
-        // SAFETY: `to` has that many bytes; the frame is from the peek above.
-        unsafe { self.rx.copy_prefix(frame, to.as_mut_ptr(), to.len()) };
+        let Ok(Next::Frame(frame)) = self.peek() else { return false };
+        match self.place(frame) {
+            Ok(None) => {
+                to.resize(most.min(frame.len), 0);
+                // SAFETY: `to` has that many bytes; the frame is from the peek above.
+                unsafe { self.rx.copy_prefix(frame, to.as_mut_ptr(), to.len()) };
+            }
+            Ok(Some(place)) => {
+                to.resize(most.min(place.bytes()), 0);
+                // SAFETY: as above, and no more than the place has.
+                unsafe { place.copy(to.as_mut_ptr(), to.len()) };
+            }
+            Err(_) => return false,
+        }
         true
     }
 
@@ -498,11 +660,12 @@ impl RingIn {
     }
 
     pub fn state(&mut self) -> State {
-        match self.rx.peek() {
+        match self.peek() {
+            // What a descriptor is worth is seen when it is read.
             Ok(Next::Frame(_)) => State::Frame,
             Ok(Next::Empty) if self.dead => State::Ended,
             Ok(Next::Stalled) if self.dead => State::Broken,
-            Ok(Next::Empty | Next::Stalled) => State::Empty,
+            Ok(Next::Empty | Next::Stalled | Next::Passed(_) | Next::Needs(_)) => State::Empty,
             Ok(Next::Closed) => State::Ended,
             Err(_) => State::Broken,
         }
@@ -522,7 +685,7 @@ impl RingIn {
     /// publishes, then arms ASLEEP. A stalled reader is marked by the announcement instead.
     pub fn sleep(&mut self, stats: &mut Stats) -> bool {
         self.publish(stats);
-        match self.rx.peek() {
+        match self.peek() {
             Ok(Next::Empty) if !self.dead => self.rx.arm(),
             Ok(Next::Stalled) if !self.dead => true,
             _ => false,
@@ -542,4 +705,12 @@ impl RingIn {
             stats.wakeups += u64::from(self.peer.mark());
         }
     }
+}
+
+fn exceeds(len: usize, maxmsgsize: i64) -> bool {
+    maxmsgsize >= 0 && len as u64 > maxmsgsize as u64
+}
+
+fn too_long(len: usize, maxmsgsize: i64) -> Read {
+    Read::Broken(format!("frame of {len} bytes exceeds MAXMSGSIZE {maxmsgsize}"))
 }

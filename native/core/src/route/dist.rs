@@ -3,9 +3,11 @@
 //! A pipe that refuses for its high-water marks is *mute*: armed and passed over until half of its
 //! credit is back (libzmq's rule), so a slow peer costs a look at a flag and nobody else anything.
 
+use shmzmq_shm::arena::Short;
+
 use crate::error::{Error, Result};
 use crate::message::{Frames, Outgoing};
-use crate::pipe::{Out, Write};
+use crate::pipe::{Out, Write, large};
 use crate::socket::core::Core;
 use crate::stats::Discard;
 
@@ -48,6 +50,18 @@ impl Core {
     /// An error means that nobody got the message. A peer for which there is no memory while others got
     /// theirs does without too: sent again, the message would come twice to the others.
     pub fn distribute(&mut self, targets: &Targets, frames: &dyn Frames) -> Result<()> {
+        // One copy of a large frame serves all peers.
+        if large::is_large(frames.parts()) {
+            self.arena.share();
+            let sent = self.distribute_each(targets, frames);
+            self.arena.unshare();
+            return sent;
+        }
+        self.distribute_each(targets, frames)
+    }
+
+    #[inline(always)]
+    fn distribute_each(&mut self, targets: &Targets, frames: &dyn Frames) -> Result<()> {
         let (mut sent, mut failed) = (false, None);
         for index in 0..targets.slots.len() {
             let slot = targets.slots[index];
@@ -103,14 +117,38 @@ impl Core {
             }
             let Out::Ring(ring) = &mut pipe.out else { continue };
             if ring.refuses(frames.parts()) {
-                // Too large for what is left of HWM_BYTES.
+                // Too large for what is left of HWM_BYTES, or of our memory.
                 blocked.push(slot);
+                self.starved |= ring.is_starved();
             } else if patient && ring.rather_waits(frames.parts()) {
                 self.outbox.soon = true;
                 blocked.push(slot);
             }
         }
-        blocked.is_empty()
+        blocked.is_empty() && self.stage(targets, frames, blocked)
+    }
+
+    /// Large frames are copied before anybody gets the message: nobody is refused in the middle. `distribute`
+    /// follows at once and ends what begins here.
+    fn stage(&mut self, targets: &Targets, frames: &dyn Frames, blocked: &mut Vec<usize>) -> bool {
+        if !large::is_large(frames.parts()) {
+            return true;
+        }
+        self.arena.share();
+        let Core { pipes, starved, .. } = self;
+        for &slot in &targets.slots {
+            if let Some(Some(pipe)) = pipes.get_mut(slot)
+                && let Out::Ring(ring) = &mut pipe.out
+                // What waiting cannot help, `distribute` says.
+                && ring.stage(frames.parts()) == Err(Short::Wait)
+            {
+                *starved = true;
+                blocked.push(slot);
+                self.arena.unshare();
+                return false;
+            }
+        }
+        true
     }
 
     /// Arms every blocked pipe. False: one of them moved.

@@ -101,9 +101,14 @@ impl Core {
     /// Writes to one pipe and counts.
     #[inline]
     pub fn write_to(&mut self, slot: usize, message: Outgoing<'_>, patient: bool) -> Write {
-        let how = How { patient, burst: self.burst };
+        let how = How { patient, burst: self.burst, inline: false };
         let Some(Some(pipe)) = self.pipes.get_mut(slot) else { return Write::Gone };
         let written = pipe.write(message, how, &self.options, &mut self.scratch, &mut self.stats);
+        if let Write::Full = written
+            && let Out::Ring(ring) = &pipe.out
+        {
+            self.starved |= ring.is_starved();
+        }
         if let Write::Done = written {
             if let Out::Ring(ring) = &mut pipe.out {
                 self.peer_awake = ring.peer_awake;

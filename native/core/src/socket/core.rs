@@ -4,6 +4,9 @@
 
 use std::sync::Arc;
 
+use std::sync::atomic::AtomicU64;
+
+use shmzmq_shm::arena::Arena;
 use shmzmq_shm::ring::Part;
 
 use crate::context::log;
@@ -24,6 +27,12 @@ pub struct Core {
     pub stats: Stats,
     pub scratch: Vec<Part>,
     pub signaler: Arc<Signaler>,
+    /// Where our large frames lie.
+    pub arena: Arc<Arena>,
+    /// Peers' large frames that this process holds.
+    pub loans: Arc<AtomicU64>,
+    /// A message was refused for want of memory: any pipe may go on when some comes back.
+    pub starved: bool,
     /// False if the last publish found its reader asleep: such a peer answers late.
     pub peer_awake: bool,
     /// A burst is being sent: what goes into a ring is published at its end, see `burst.rs`.
@@ -47,6 +56,12 @@ impl Core {
             options,
             stats: Stats::default(),
             scratch: Vec::new(),
+            arena: Arena::new(Arc::new({
+                let signaler = signaler.clone();
+                move || signaler.mark_control()
+            })),
+            loans: Arc::default(),
+            starved: false,
             signaler,
             peer_awake: true,
             burst: false,
@@ -121,6 +136,15 @@ impl Core {
             if let Some(session) = &pipe.session {
                 session.kill("routing id taken over by another peer");
             }
+        }
+    }
+
+    /// Some memory may have come back: every pipe may be written to again.
+    #[cold]
+    pub fn end_starvation(&mut self) {
+        self.starved = false;
+        for slot in 0..self.pipes.len() {
+            self.activate_out(slot);
         }
     }
 

@@ -13,13 +13,16 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::UNIX_EPOCH;
 
+use shmzmq_shm::arena::{Block, Look, PeerId, Short};
 use shmzmq_shm::segment::MappedRing;
 use shmzmq_zmtp::SocketType;
 
 use super::{Socket, State, Status};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::loan::View;
 use crate::origin::Origin;
 use crate::pipe::local::{self, LocalIn, LocalOut};
 use crate::pipe::overflow::Policy;
@@ -195,14 +198,21 @@ impl Socket {
         Flush::Done
     }
 
-    /// The connection ended. `flushing` is the ring that a flush had not handed over yet.
-    /// True if the pipe waits for another connection.
-    pub fn lose(&self, slot: usize, flushing: Option<Box<RingOut>>, reconnect: bool) -> bool {
+    /// The connection ended. `flushing` is the ring that a flush had not handed over yet; `gone`: nobody
+    /// reads at the other side any more. True if the pipe waits for another connection; and by which name
+    /// the peer may still read in our arena.
+    pub fn lose(
+        &self,
+        slot: usize,
+        flushing: Option<Box<RingOut>>,
+        reconnect: bool,
+        gone: bool,
+    ) -> (bool, Option<PeerId>) {
         let mut state = self.state();
         let State { core, pattern, status, .. } = &mut *state;
         let closed = *status == Status::Closed;
-        let Core { pipes, stats, options, .. } = core;
-        let Some(Some(pipe)) = pipes.get_mut(slot) else { return false };
+        let Core { pipes, stats, options, arena, .. } = core;
+        let Some(Some(pipe)) = pipes.get_mut(slot) else { return (false, None) };
         stats.disconnected += 1;
         pipe.peer = None;
         pipe.since = None;
@@ -224,6 +234,10 @@ impl Socket {
         }
         let waits = pipe.connecter && reconnect;
         let out = std::mem::replace(&mut pipe.out, Out::None);
+        let peer = match (&out, &flushing) {
+            (Out::Ring(ring), _) => Some(ring.peer_id()),
+            (_, flushing) => flushing.as_ref().map(|ring| ring.peer_id()),
+        };
         let mut left = match (out, flushing) {
             (Out::Ring(mut ring), _) => notes::undelivered(&mut ring, pipe.hello),
             (Out::Queue(queue), Some(mut ring)) => {
@@ -235,6 +249,11 @@ impl Socket {
             _ => VecDeque::new(),
         };
         left.retain(|message| pattern.keeps(message));
+        // After the handles to what goes to another peer were made: the rest is free.
+        if gone && let Some(peer) = peer {
+            arena.reclaim(peer);
+        }
+        let lent = peer.filter(|peer| !closed && arena.leave(*peer));
         if waits && !(closed && left.is_empty()) {
             stats.redelivered += left.len() as u64;
             pipe.out = Out::Queue(std::mem::take(&mut left));
@@ -259,21 +278,28 @@ impl Socket {
         drop(state);
         self.signaler.mark(slot);
         self.mark_control();
-        waits
+        (waits, lent)
     }
 
-    /// We leave the peer: what is in the rings can still be read on both sides.
-    pub fn part(&self, slot: usize) {
+    /// We leave the peer: what is in the rings can still be read on both sides. By which name the peer may
+    /// still read in our arena.
+    pub fn part(&self, slot: usize) -> Option<PeerId> {
         let mut state = self.state();
-        let State { core, pattern, .. } = &mut *state;
+        let State { core, pattern, status, .. } = &mut *state;
         core.deactivate_out(slot);
-        let Core { pipes, stats, .. } = core;
-        let Some(Some(pipe)) = pipes.get_mut(slot) else { return };
+        let closed = *status == Status::Closed;
+        let Core { pipes, stats, arena, .. } = core;
+        let Some(Some(pipe)) = pipes.get_mut(slot) else { return None };
         if pipe.session.take().is_some() {
             stats.disconnected += 1;
         }
         pipe.since = None;
+        let peer = match &pipe.out {
+            Out::Ring(ring) => Some(ring.peer_id()),
+            _ => None,
+        };
         pipe.part(stats);
+        let lent = peer.filter(|peer| !closed && arena.leave(*peer));
         let drained = !pipe.receives || pipe.look() == crate::pipe::ring::State::Ended;
         pattern.lost(core, slot);
         if drained {
@@ -284,6 +310,7 @@ impl Socket {
         drop(state);
         self.signaler.mark(slot);
         self.mark_control();
+        lent
     }
 
     /// `disconnect` from an endpoint that is not there: takes no new messages, keeps the queued ones.
@@ -314,6 +341,42 @@ impl Socket {
         }
         drop(state);
         self.signaler.mark(slot);
+    }
+
+    /// The peer's arena has this segment, or (None) has it no more.
+    pub fn lend(&self, slot: usize, number: u32, segment: Option<View>) {
+        let mut state = self.state();
+        if let Some(input) = state.core.pipe(slot).and_then(|pipe| pipe.newest_ring()) {
+            input.lend(number, segment);
+        }
+        drop(state);
+        self.signaler.mark(slot);
+    }
+
+    /// Gives up memory of the arena that nobody used lately.
+    pub fn look_at_arena(&self) -> Look {
+        let mut state = self.state();
+        let Core { pipes, arena, .. } = &mut state.core;
+        let found = arena.look();
+        for pipe in pipes.iter_mut().flatten() {
+            if let Out::Ring(ring) = &mut pipe.out {
+                ring.forget_segments();
+            }
+        }
+        found
+    }
+
+    /// A block for a frame of `len` bytes that will be written in place. Never waits.
+    pub fn try_alloc(&self, len: usize) -> Result<Arc<Block>> {
+        let mut state = self.enter()?;
+        let core = &mut state.core;
+        core.arena.alloc(len).map_err(|short| match short {
+            Short::Wait | Short::Numbers => {
+                core.starved = true;
+                Error::Again
+            }
+            Short::Never(why) => Error::NoMemory(why),
+        })
     }
 
     /// The peer set its receiving high-water mark anew.
@@ -468,8 +531,16 @@ impl Socket {
     }
 
     pub fn stats(&self) -> Stats {
-        let stats = self.state().core.stats.clone();
-        Stats { events_dropped: self.events.dropped(), ..stats }
+        let state = self.state();
+        let holdings = state.core.arena.holdings();
+        Stats {
+            events_dropped: self.events.dropped(),
+            loans: state.core.loans.load(Ordering::Relaxed),
+            arena_bytes: holdings.bytes,
+            arena_lent: holdings.lent,
+            arena_grown: holdings.grown,
+            ..state.core.stats.clone()
+        }
     }
 
     pub fn linger(&self) -> i64 {

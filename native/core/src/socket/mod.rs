@@ -47,7 +47,7 @@ use crate::error::{Error, Result};
 use crate::lock::{AttemptLock, Guard};
 use crate::message::{Frames, Payload, Sink};
 use crate::monitor::Events;
-use crate::options::{HWM_BYTES, Options, RCVHWM, SNDHWM};
+use crate::options::{ARENA_MAX, HWM_BYTES, Options, RCVHWM, SNDHWM};
 use crate::origin::Origin;
 use crate::pipe::overflow::Policy;
 use crate::signaler::Signaler;
@@ -59,6 +59,9 @@ use crate::stats::Discard;
 
 /// Longest wait for a full ring whose reader moves, before its position is compared again.
 const SOON: Duration = Duration::from_millis(1);
+
+/// Longest wait for memory before it is asked for again.
+const STARVED: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
@@ -73,6 +76,8 @@ pub enum Status {
 pub enum Interest {
     Receive,
     Send,
+    /// A block of the arena.
+    Memory,
     /// The caller polls: ends when either holds.
     Events {
         receive: bool,
@@ -434,6 +439,9 @@ impl Socket {
         if matches!(number, SNDHWM | RCVHWM | HWM_BYTES) {
             core.apply_hwm();
         }
+        if number == ARENA_MAX {
+            core.arena.set_max(value.max(0) as u64);
+        }
         state.touch(true);
         Ok(())
     }
@@ -478,6 +486,9 @@ impl Socket {
 impl State {
     #[inline]
     pub fn send(&mut self, frames: &dyn Frames, patient: bool) -> Result<()> {
+        if self.core.starved {
+            self.core.end_starvation();
+        }
         let sent = if self.pending.is_empty() {
             self.pattern.send(&mut self.core, frames, patient)
         } else {
@@ -567,6 +578,11 @@ impl State {
             let soon = Instant::now() + SOON;
             *deadline = Some(deadline.map_or(soon, |at| at.min(soon)));
         }
+        if interest != Interest::Receive && self.core.starved {
+            // What another socket of this process gives up does not mark us.
+            let look = Instant::now() + STARVED;
+            *deadline = Some(deadline.map_or(look, |at| at.min(look)));
+        }
         // Input is armed whatever the caller waits for: a mark may be what unblocks it.
         let asleep = self.core.sleep_inbox();
         if !interest.receives() {
@@ -581,6 +597,7 @@ impl State {
     fn arm_output(&mut self, interest: Interest) -> bool {
         match interest {
             Interest::Receive | Interest::Events { send: false, .. } => true,
+            Interest::Memory => self.core.arena.arm(),
             Interest::Send => self.pattern.sleep_output(&mut self.core),
             Interest::Events { send: true, .. } => {
                 self.core.outbox.soon = false;
@@ -604,7 +621,7 @@ impl Frames for Joined<'_> {
 
     fn keep(&self, index: usize) -> Payload {
         match self.pending.get(index) {
-            Some(payload) => Payload::from(payload.bytes()),
+            Some(payload) => payload.again(),
             None => self.last.keep(index - self.pending.len()),
         }
     }

@@ -170,6 +170,6 @@ pub fn take_message(rx: &mut HeapRx) -> Option<(Message, bool)> {
 
 pub fn undelivered(tx: &mut HeapTx) -> Vec<Message> {
     let mut found = Vec::new();
-    tx.undelivered(|message| found.push(message));
+    tx.undelivered(|message| found.push(message.iter().map(|left| left.bytes().to_vec()).collect()));
     found
 }

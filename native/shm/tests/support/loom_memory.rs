@@ -266,7 +266,7 @@ pub fn message(value: u64) -> [u64; 4] {
 }
 
 fn part(frame: &[u64; 4]) -> Part {
-    Part { at: frame.as_ptr().cast(), len: size_of_val(frame) }
+    Part::new(frame.as_ptr().cast(), size_of_val(frame))
 }
 
 pub fn write<const RELAXED: bool>(tx: &mut LoomTx<RELAXED>, value: u64) -> Result<bool, Refusal> {
@@ -298,6 +298,7 @@ pub fn read<const RELAXED: bool>(rx: &mut LoomRx<RELAXED>) -> Result<Got, Poison
         }
         Next::Empty => Got::Empty,
         Next::Stalled => Got::Stalled,
+        Next::Passed(_) | Next::Needs(_) => panic!("nothing lies in a block"),
         Next::Closed => Got::Closed,
     })
 }

@@ -1,0 +1,215 @@
+//! Large frames on their way into a ring: copied once into a block of the arena, or already in one.
+//!
+//! A ring carries a descriptor in place of the bytes, so it need not grow, and a reader may leave the bytes
+//! where they are. Everything is decided before anything is lent: a message that is refused has changed
+//! nothing but the arena's size.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use shmzmq_shm::arena::{Arena, Block, Short};
+use shmzmq_shm::layout::JUMP_BYTES;
+use shmzmq_shm::ring::{Described, Descriptor, Left, Part};
+
+use super::ring::RingOut;
+use super::{How, Write};
+use crate::error::Error;
+use crate::handshake;
+use crate::message::Payload;
+use crate::stats::Stats;
+
+/// Frames of more bytes go into blocks (docs/design/decisions/0010).
+pub const INLINE_MAX: usize = 4096;
+/// As long as a peer has fewer blocks or bytes than this, growth is better than waiting for them.
+const WARM_BLOCKS: usize = 4;
+const WARM_BYTES: u64 = 1 << 20;
+
+/// What a refused message waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// Room or credit in the ring.
+    Ring,
+    /// Blocks that this reader has.
+    Blocks,
+    /// Blocks that anybody has.
+    Memory,
+}
+
+#[inline(always)]
+pub fn is_large(parts: &[Part]) -> bool {
+    parts.iter().any(|part| part.len > INLINE_MAX)
+}
+
+/// The records that a message takes, for their sizes.
+#[inline]
+pub fn shape(parts: &[Part]) -> Cow<'_, [Part]> {
+    static ANY: Descriptor = Described { segment: 0, block: 0, offset: 0, len: 0 }.encode();
+    if !is_large(parts) {
+        return parts.into();
+    }
+    let record = |part: &Part| if part.len > INLINE_MAX { Part::descriptor(&ANY) } else { *part };
+    parts.iter().map(record).collect()
+}
+
+/// What a reader never handed out, for the next one.
+pub fn payload(arena: &Arc<Arena>, left: Left) -> Option<Payload> {
+    match left {
+        Left::Bytes(bytes) => Some(Payload::from(bytes)),
+        Left::Block(described) => match arena.revive(described) {
+            Some(block) => Some(Payload::Block(block, described.len as usize)),
+            None => arena.copy(described).map(Payload::from),
+        },
+    }
+}
+
+impl RingOut {
+    pub(super) fn write_large(&mut self, parts: &[Part], how: How, stats: &mut Stats) -> Write {
+        if let Err(refusal) = self.tx.check(&shape(parts)) {
+            return self.refused(refusal, parts, how, stats);
+        }
+        if how.patient && self.waits_for_blocks(parts) {
+            return Write::Soon;
+        }
+        let blocks = match self.blocks(parts) {
+            Ok(blocks) => blocks,
+            Err(Short::Wait) => return Write::Full,
+            // Nothing tells so many blocks apart: the bytes go through a larger ring.
+            Err(Short::Numbers) => return self.write(parts, How { inline: true, ..how }, stats),
+            Err(Short::Never(why)) => return Write::Failed(Error::NoMemory(why)),
+        };
+        let new = self.new_segments(&blocks);
+        if !new.is_empty() {
+            let note = Part::new(std::ptr::null(), JUMP_BYTES as usize);
+            let longer: Vec<Part> = new.iter().map(|_| note).chain(shape(parts).iter().copied()).collect();
+            if let Err(refusal) = self.tx.check(&longer) {
+                return self.refused(refusal, parts, how, stats);
+            }
+            if !new.into_iter().all(|segment| self.announce(segment)) {
+                return Write::Gone;
+            }
+        }
+        let mut descriptors = Vec::with_capacity(blocks.len());
+        for (block, len) in &blocks {
+            let Some(described) = self.arena.lend(self.peer_id, block, *len) else { return Write::Gone };
+            descriptors.push(described.encode());
+        }
+        let mut descriptor = descriptors.iter();
+        let record = |part: &Part| match part.len > INLINE_MAX {
+            true => descriptor.next().map_or(*part, Part::descriptor),
+            false => *part,
+        };
+        let records: Vec<Part> = parts.iter().map(record).collect();
+        self.unwatched |= self.arena.watch();
+        self.put(&records, parts, how, stats)
+    }
+
+    /// A block for each large frame, filled.
+    fn blocks(&mut self, parts: &[Part]) -> Result<Vec<(Arc<Block>, usize)>, Short> {
+        let mut blocks: Vec<(Arc<Block>, usize)> = Vec::with_capacity(1);
+        for (index, part) in parts.iter().enumerate().filter(|(_, part)| part.len > INLINE_MAX) {
+            let own = part.block().filter(|block| {
+                let twice = blocks.iter().any(|(other, _)| Arc::ptr_eq(other, block));
+                !twice && self.arena.may_name(self.peer_id, block)
+            });
+            let block = match own {
+                Some(block) => block,
+                None => self.copied(index, part)?,
+            };
+            blocks.push((block, part.len));
+        }
+        Ok(blocks)
+    }
+
+    /// The one copy of a frame, which other peers may share.
+    fn copied(&mut self, index: usize, part: &Part) -> Result<Arc<Block>, Short> {
+        if let Some(block) = self.arena.staged(index, part.at)
+            && self.arena.may_name(self.peer_id, &block)
+        {
+            return Ok(block);
+        }
+        if !self.arena.may_lend(self.peer_id, part.len) {
+            self.want = Want::Blocks;
+            return Err(Short::Wait);
+        }
+        let block = self.arena.alloc(part.len).inspect_err(|_| self.want = Want::Memory)?;
+        // SAFETY: the caller keeps the part readable; the block is new, has room for it, and nobody else
+        // knows it.
+        unsafe { std::ptr::copy_nonoverlapping(part.at, block.at(), part.len) };
+        self.arena.stage(index, part.at, &block);
+        Ok(block)
+    }
+
+    /// The reader has enough of our memory and gives some back now and then: a moment's wait for a warm block
+    /// is better than a cold one.
+    pub(super) fn waits_for_blocks(&mut self, parts: &[Part]) -> bool {
+        let Some(part) = parts.iter().find(|part| part.len > INLINE_MAX && part.block().is_none()) else {
+            return false;
+        };
+        if self.arena.has_free(part.len) {
+            return false;
+        }
+        let (count, bytes, returned) = self.arena.lent_to(self.peer_id);
+        let waits = count >= WARM_BLOCKS && bytes >= WARM_BYTES && returned != self.seen_returned;
+        if waits {
+            self.seen_returned = returned;
+            self.want = Want::Blocks;
+        }
+        waits
+    }
+
+    /// Before a write to several pipes, all or none: would this reader be refused memory?
+    pub(super) fn lacks_blocks(&mut self, parts: &[Part]) -> bool {
+        let mut large = parts.iter().filter(|part| part.len > INLINE_MAX);
+        let lacks = large.any(|part| !self.arena.may_lend(self.peer_id, part.len));
+        if lacks {
+            self.want = Want::Blocks;
+        }
+        lacks
+    }
+
+    /// Segments that the reader has to learn of.
+    fn new_segments(&self, blocks: &[(Arc<Block>, usize)]) -> Vec<u32> {
+        let mut new = Vec::new();
+        for (block, _) in blocks {
+            if !self.announced.contains(&block.segment()) && !new.contains(&block.segment()) {
+                new.push(block.segment());
+            }
+        }
+        new
+    }
+
+    /// The reader learns of a segment, and in its ring, before the first message that lies there, to wait
+    /// for it: so a message that it begins to read is all there.
+    fn announce(&mut self, segment: u32) -> bool {
+        let channel = &self.channel;
+        let announced =
+            self.arena.announce(segment, |fd, bytes| channel.send(handshake::arena(segment, bytes), &[fd]));
+        let announced = matches!(announced, Some(Ok(())));
+        if announced {
+            self.announced.push(segment);
+            self.tx.need(segment);
+        }
+        announced
+    }
+
+    /// The reader forgets segments that are given up.
+    pub fn forget_segments(&mut self) {
+        let (arena, channel) = (&self.arena, &self.channel);
+        self.announced.retain(|segment| {
+            let kept = arena.has_segment(*segment);
+            if !kept {
+                let _ = channel.send(handshake::forget(*segment), &[]);
+            }
+            kept
+        });
+    }
+
+    /// For a write to several pipes: the copies that they will share.
+    pub fn stage(&mut self, parts: &[Part]) -> Result<(), Short> {
+        parts
+            .iter()
+            .enumerate()
+            .filter(|(_, part)| part.len > INLINE_MAX && part.block().is_none())
+            .try_for_each(|(index, part)| self.copied(index, part).map(drop))
+    }
+}

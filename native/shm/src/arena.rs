@@ -1,0 +1,921 @@
+//! An arena: the blocks in which one sending socket's large frames lie, seen by their owner.
+//!
+//! **Theory of operation.** Memory comes in *segments*, each a memfd of blocks of one size class, made when
+//! no free block is left: the first of a class is small, later ones double, so a socket has few fds
+//! whatever it sends. A block is taken from its class's free list, last in first out, because a warm block
+//! is many times faster than a cold one. Its bytes are written once, by the owner; readers get a
+//! descriptor through their ring and can only read (segment.rs has the seals).
+//!
+//! ```text
+//!          alloc                lend(peer)                returned by peer, or its process is gone
+//!   free ─────────► held (handle) ─────────► lent ─────────────────────────────► free
+//!     ▲                 │ handle dropped, lent to nobody
+//!     └─────────────────┘
+//! ```
+//!
+//! Invariants
+//! - A-1 A block is free only if this process has no handle to it and no peer has it lent. The owner alone
+//!   counts; what others do is one bit per block and peer (returns.rs, A-2 to A-5), so a block is lent to
+//!   a peer once at a time, and a dead peer's blocks are known exactly.
+//! - A-6 A block's bytes are written before its descriptor is published (R-2), and not again before the
+//!   block was free.
+//! - A-7 A peer's blocks come back all at once only when no process can read them for it any more: its
+//!   channel has ended, and whoever could still read keeps the channel open.
+//! - A-8 A segment is given up when all its blocks are free; its number is never used again.
+//!
+//! The lock is a leaf: nothing is called under it but the kernel. Dropping a handle takes no lock, so it
+//! may happen anywhere, under the lock too.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use crate::budget::{self, Reserved};
+use crate::fork::{self, Fd, Map};
+use crate::part::Described;
+use crate::returns::{self, BLOCKS, HeapReturns, WORDS};
+use crate::segment::{self, MappedReturns};
+
+/// Smallest block, in bytes; sizes are this and once and a half of it, times powers of two, so that a block
+/// is at most a third larger than what is in it, and always whole pages.
+const BLOCK_BYTES_MIN: u64 = 8 * 1024;
+const CLASSES: usize = 64;
+/// A class's first segment has as many blocks as fit here, at least one.
+const FIRST_SEGMENT_BYTES: u64 = 256 * 1024;
+/// No segment is larger, unless a single block is.
+const SEGMENT_BYTES_MAX: u64 = 256 << 20;
+/// Blocks of a class that are kept although nobody used them lately.
+const SPARE: usize = 2;
+/// Looks in a row that found a class unused before the spare blocks go too.
+const IDLE_LOOKS: u32 = 20;
+
+/// The size class for `len` bytes, and the bytes of its blocks. None: absurd.
+fn class_of(len: u64) -> Option<(usize, u64)> {
+    (0..CLASSES).map(|class| (class, class_bytes(class))).find(|(_, bytes)| *bytes >= len)
+}
+
+fn class_bytes(class: usize) -> u64 {
+    let base = if class % 2 == 0 { BLOCK_BYTES_MIN } else { BLOCK_BYTES_MIN / 2 * 3 };
+    base << (class / 2)
+}
+
+/// Why there is no block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Short {
+    /// The limits are reached; what others hold will come back.
+    Wait,
+    /// As many blocks are out as can be told apart: the frame has to go otherwise.
+    Numbers,
+    /// Waiting would not help; why.
+    Never(String),
+}
+
+/// A handle to a block: its bytes stay as long as one is held.
+#[derive(Debug)]
+pub struct Block {
+    arena: Arc<Arena>,
+    at: *mut u8,
+    bytes: usize,
+    id: u32,
+    segment: u32,
+    /// Tells this use of the block from earlier and later ones.
+    use_number: u64,
+    /// Handles that are no promise to send: buffers of the language.
+    exporters: AtomicU32,
+    /// Keeps `at` mapped.
+    _map: Arc<Map>,
+}
+
+// SAFETY: an address in a mapping that `_map` keeps; who writes there when is A-6's business.
+unsafe impl Send for Block {}
+// SAFETY: as above.
+unsafe impl Sync for Block {}
+
+impl Block {
+    #[inline(always)]
+    pub fn at(&self) -> *mut u8 {
+        self.at
+    }
+
+    pub fn segment(&self) -> u32 {
+        self.segment
+    }
+
+    /// Room, at least what was asked for.
+    pub fn room(&self) -> usize {
+        self.bytes
+    }
+
+    /// A handle became, or ceases to be, one that a buffer of the language holds.
+    pub fn exported(&self) {
+        self.exporters.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn unexported(&self) {
+        self.exporters.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// True in the process that made it: elsewhere its memory is not there.
+    pub fn is_ours(&self) -> bool {
+        fork::is_ours(self.arena.born)
+    }
+
+    /// By which [`Usage::is_over`] is asked later.
+    pub fn usage(self: &Arc<Self>) -> Usage {
+        Usage {
+            arena: self.arena.clone(),
+            id: self.id,
+            use_number: self.use_number,
+            block: Arc::downgrade(self),
+        }
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        if self.is_ours()
+            && let Some(dropped) = self.arena.dropped.get()
+            && returns::give(dropped, self.id)
+        {
+            (self.arena.wake)();
+        }
+    }
+}
+
+/// Asks whether what was sent in a block is still somewhere.
+#[derive(Debug)]
+pub struct Usage {
+    arena: Arc<Arena>,
+    id: u32,
+    use_number: u64,
+    block: Weak<Block>,
+}
+
+impl Usage {
+    /// True once neither a queue here nor a peer has it.
+    pub fn is_over(&self) -> bool {
+        if !fork::is_ours(self.arena.born) {
+            return true;
+        }
+        let mut state = self.arena.lock();
+        state.take_returns(&self.arena.dropped);
+        let Some(row) = state.rows.get(self.id as usize) else { return true };
+        if row.use_number != self.use_number {
+            return true;
+        }
+        let block = self.block.upgrade();
+        // One of the handles is the one just made.
+        let queued = block.as_ref().is_some_and(|block| {
+            Arc::strong_count(block) as u32 > 1 + block.exporters.load(Ordering::Relaxed)
+        });
+        row.lent == 0 && !queued
+    }
+}
+
+/// A block's row in the owner's table.
+struct Row {
+    segment: u32,
+    class: usize,
+    offset: u64,
+    at: *mut u8,
+    handle: Weak<Block>,
+    /// There is, or was until its return is taken, a handle.
+    held: bool,
+    /// Peers that have it.
+    lent: u32,
+    use_number: u64,
+    /// Its pages are there.
+    warm: bool,
+}
+
+struct Segment {
+    fd: Fd,
+    map: Arc<Map>,
+    class: usize,
+    blocks: Vec<u32>,
+    /// Of the blocks, how many are not free.
+    used: usize,
+    /// Its free blocks are not given out: it is to be given up.
+    draining: bool,
+    _reserved: Reserved,
+}
+
+#[derive(Default)]
+struct Class {
+    /// Free blocks of segments that do not drain, the warmest last.
+    free: Vec<u32>,
+    used: usize,
+    /// Most that were used since the last look.
+    peak: usize,
+    /// Looks in a row that found it unused.
+    idle_looks: u32,
+    segments: Vec<u32>,
+}
+
+/// By which a peer is known to the arena.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PeerId(u64);
+
+struct PeerRow {
+    words: MappedReturns,
+    /// One bit per block; made with the first.
+    lent: Vec<u64>,
+    count: usize,
+    bytes: u64,
+    /// Blocks that came back.
+    returned: u64,
+    /// Its connection is over: the row goes with its last block.
+    leaves: bool,
+}
+
+impl PeerRow {
+    fn has(&self, block: u32) -> bool {
+        self.lent.get(block as usize / 64).is_some_and(|word| word >> (block % 64) & 1 != 0)
+    }
+
+    /// True if it had the block.
+    fn take_back(&mut self, block: u32) -> bool {
+        let had = self.has(block);
+        if had {
+            self.lent[block as usize / 64] &= !(1 << (block % 64));
+            self.count -= 1;
+        }
+        had
+    }
+}
+
+struct State {
+    segments: BTreeMap<u32, Segment>,
+    next_segment: u32,
+    rows: Vec<Row>,
+    free_rows: Vec<u32>,
+    classes: Vec<Class>,
+    peers: BTreeMap<PeerId, PeerRow>,
+    /// Of the peers, those that have something.
+    lenders: Vec<PeerId>,
+    next_peer: u64,
+    next_use: u64,
+    /// Of this arena; 0 is no limit.
+    max: u64,
+    /// Bytes of all segments, and of the blocks that are not free.
+    committed: u64,
+    used: u64,
+    grown: u64,
+    /// Something was taken or came back since the last look.
+    stirred: bool,
+    /// Somebody sleeps until a block comes back: whoever takes returns tells it.
+    armed: bool,
+    wake: Wake,
+    /// Somebody calls `look` now and then.
+    watched: bool,
+    /// Copies that the message at hand may share: which frame, where its bytes are, and their block.
+    shares: bool,
+    staged: Vec<(usize, usize, Arc<Block>)>,
+}
+
+// SAFETY: the pointers in `rows` are addresses inside the segments' mappings.
+unsafe impl Send for State {}
+
+/// Tells the owner that a block came back for which it waits. Takes no lock.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
+pub struct Arena {
+    state: Mutex<State>,
+    /// Blocks that this process let go of. Made with the first block.
+    dropped: OnceLock<HeapReturns>,
+    /// Called when one came back for which somebody of this process waits.
+    wake: Wake,
+    born: u64,
+}
+
+impl std::fmt::Debug for Arena {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Arena").finish_non_exhaustive()
+    }
+}
+
+/// What an arena has, for counters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Holdings {
+    pub bytes: u64,
+    pub lent: u64,
+    pub grown: u64,
+}
+
+impl Arena {
+    pub fn new(wake: Wake) -> Arc<Arena> {
+        let state = State {
+            segments: BTreeMap::new(),
+            next_segment: 1,
+            rows: Vec::new(),
+            free_rows: Vec::new(),
+            classes: Vec::new(),
+            peers: BTreeMap::new(),
+            lenders: Vec::new(),
+            next_peer: 0,
+            next_use: 0,
+            max: 0,
+            committed: 0,
+            used: 0,
+            grown: 0,
+            stirred: false,
+            armed: false,
+            watched: false,
+            wake: wake.clone(),
+            shares: false,
+            staged: Vec::new(),
+        };
+        Arc::new(Arena { state: Mutex::new(state), dropped: OnceLock::new(), wake, born: fork::generation() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes that the arena may have; 0 for no limit of its own.
+    pub fn set_max(&self, bytes: u64) {
+        self.lock().max = bytes;
+    }
+
+    /// A block of at least `len` bytes, or why there is none.
+    pub fn alloc(self: &Arc<Self>, len: usize) -> Result<Arc<Block>, Short> {
+        let dropped = self.dropped.get_or_init(HeapReturns::default);
+        let mut state = self.lock();
+        returns_of(&mut state, dropped);
+        state.alloc(self, len as u64)
+    }
+
+    /// True if `alloc` would take a free block of that size, without growth.
+    pub fn has_free(&self, len: usize) -> bool {
+        let mut state = self.lock();
+        state.take_returns(&self.dropped);
+        class_of(len as u64)
+            .is_some_and(|(class, _)| state.classes.get(class).is_some_and(|class| !class.free.is_empty()))
+    }
+
+    /// Asks to be told, through the peers' marks or `wake`, of the next block that comes back. False:
+    /// one did meanwhile.
+    pub fn arm(&self) -> bool {
+        let mut state = self.lock();
+        state.armed = true;
+        self.dropped.get().is_none_or(returns::arm)
+            && state.lenders.iter().all(|id| state.peers.get(id).is_none_or(|peer| returns::arm(&peer.words)))
+    }
+
+    // --- peers ---------------------------------------------------------------------------------------------
+
+    /// A connection over which blocks may go; they come back by `words`.
+    pub fn join(&self, words: MappedReturns) -> PeerId {
+        let mut state = self.lock();
+        state.next_peer += 1;
+        let id = PeerId(state.next_peer);
+        let row = PeerRow { words, lent: Vec::new(), count: 0, bytes: 0, returned: 0, leaves: false };
+        state.peers.insert(id, row);
+        id
+    }
+
+    /// May a block for `len` bytes be lent to the peer now? A peer may hold as much as is left for others,
+    /// so the slowest of n gets at most one part of n + 1, and something is always left.
+    pub fn may_lend(&self, peer: PeerId, len: usize) -> bool {
+        let mut state = self.lock();
+        state.take_returns(&self.dropped);
+        let Some((_, bytes)) = class_of(len as u64) else { return false };
+        let (most, used) = match state.max {
+            0 => (budget::max(), budget::used().saturating_sub(state.committed - state.used)),
+            max => (max.min(budget::max()), state.used),
+        };
+        let held = state.peers.get(&peer).map_or(0, |peer| peer.bytes);
+        held == 0 || held.saturating_add(bytes) <= most.saturating_sub(used)
+    }
+
+    /// How many blocks, and bytes, the peer has, and how many came back from it so far.
+    pub fn lent_to(&self, peer: PeerId) -> (usize, u64, u64) {
+        let mut state = self.lock();
+        state.take_returns(&self.dropped);
+        state.peers.get(&peer).map_or((0, 0, 0), |peer| (peer.count, peer.bytes, peer.returned))
+    }
+
+    /// Lends `len` bytes of the block. None: it is not ours, or the peer has it already.
+    pub fn lend(self: &Arc<Self>, peer: PeerId, block: &Arc<Block>, len: usize) -> Option<Described> {
+        if !Arc::ptr_eq(self, &block.arena) {
+            return None;
+        }
+        let mut state = self.lock();
+        state.lend(peer, block.id, len)
+    }
+
+    /// True if `lend` would not refuse.
+    pub fn may_name(self: &Arc<Self>, peer: PeerId, block: &Arc<Block>) -> bool {
+        Arc::ptr_eq(self, &block.arena)
+            && !self.lock().peers.get(&peer).is_some_and(|peer| peer.has(block.id))
+    }
+
+    /// Asks that the peer's next return marks us. False: one came meanwhile.
+    pub fn arm_peer(&self, peer: PeerId) -> bool {
+        let mut state = self.lock();
+        state.armed = true;
+        state.peers.get(&peer).is_none_or(|peer| returns::arm(&peer.words))
+    }
+
+    /// A handle to what a descriptor that nobody read had named, for another peer (A-7: it stays lent
+    /// until the old one is known to be gone). None: it is not to be had; `copy` reads it instead.
+    pub fn revive(self: &Arc<Self>, described: Described) -> Option<Arc<Block>> {
+        let mut state = self.lock();
+        state.take_returns(&self.dropped);
+        let segment = state.segments.get(&described.segment)?.map.clone();
+        let row = state.rows.get(described.block as usize)?;
+        if row.segment != described.segment || row.offset != described.offset {
+            return None;
+        }
+        if row.held {
+            // If the last handle is being dropped right now, its return will come and free the row: ours
+            // would be the second holder of one bit.
+            return row.handle.upgrade();
+        }
+        Some(state.handle(self, described.block, segment))
+    }
+
+    /// A copy of what a descriptor named.
+    pub fn copy(&self, described: Described) -> Option<Vec<u8>> {
+        let state = self.lock();
+        let segment = state.segments.get(&described.segment)?;
+        let end = described.offset.checked_add(described.len)?;
+        if end > segment.map.len() as u64 {
+            return None;
+        }
+        // SAFETY: inside the mapping by the check above; the block is lent, so nobody writes it (A-6).
+        let bytes = unsafe {
+            let at = segment.map.at().add(described.offset as usize);
+            std::slice::from_raw_parts(at, described.len as usize)
+        };
+        Some(bytes.to_vec())
+    }
+
+    /// The connection is over. True: the peer has blocks, which come back one by one, or by `reclaim`.
+    pub fn leave(&self, peer: PeerId) -> bool {
+        let mut state = self.lock();
+        state.take_returns(&self.dropped);
+        let Some(row) = state.peers.get_mut(&peer) else { return false };
+        row.leaves = true;
+        let has = row.count > 0;
+        if !has {
+            state.peers.remove(&peer);
+        }
+        has
+    }
+
+    /// Nobody can read for the peer any more (A-7): all that it has comes back.
+    pub fn reclaim(&self, peer: PeerId) {
+        let mut state = self.lock();
+        let Some(mut row) = state.peers.remove(&peer) else { return };
+        state.lenders.retain(|lender| *lender != peer);
+        for block in 0..BLOCKS {
+            if row.take_back(block) {
+                state.came_back(block);
+            }
+        }
+        drop(state);
+        (self.wake)();
+    }
+
+    // --- segments ------------------------------------------------------------------------------------------
+
+    /// The fd and size of a segment, to be announced.
+    pub fn announce<T>(&self, segment: u32, announce: impl FnOnce(BorrowedFd<'_>, usize) -> T) -> Option<T> {
+        let state = self.lock();
+        let segment = state.segments.get(&segment)?;
+        Some(announce(segment.fd.as_fd(), segment.map.len()))
+    }
+
+    pub fn has_segment(&self, segment: u32) -> bool {
+        self.lock().segments.contains_key(&segment)
+    }
+
+    /// True once, when there is memory and nobody looks: the caller sees to it.
+    pub fn watch(&self) -> bool {
+        let mut state = self.lock();
+        !state.segments.is_empty() && !std::mem::replace(&mut state.watched, true)
+    }
+
+    /// Looks whether memory can be given up: what nobody used since the last look, a spare apart.
+    pub fn look(&self) -> Look {
+        let mut state = self.lock();
+        state.take_returns(&self.dropped);
+        let found = state.look();
+        state.watched = found != Look::Empty;
+        found
+    }
+
+    pub fn holdings(&self) -> Holdings {
+        let mut state = self.lock();
+        state.take_returns(&self.dropped);
+        let lent = state.rows.iter().filter(|row| row.lent > 0).count() as u64;
+        Holdings { bytes: state.committed, lent, grown: state.grown }
+    }
+
+    // --- one copy for many peers -----------------------------------------------------------------------------
+
+    /// From here to `unshare` every peer is sent the same frames.
+    pub fn share(&self) {
+        self.lock().shares = true;
+    }
+
+    pub fn unshare(&self) {
+        let mut state = self.lock();
+        state.shares = false;
+        let staged = std::mem::take(&mut state.staged);
+        drop(state);
+        drop(staged);
+    }
+
+    /// The block that frame `index` was copied to for an earlier peer.
+    pub fn staged(&self, index: usize, at: *const u8) -> Option<Arc<Block>> {
+        let state = self.lock();
+        if !state.shares {
+            return None;
+        }
+        let found = state.staged.iter().find(|(frame, from, _)| *frame == index && *from == at as usize);
+        found.map(|(_, _, block)| block.clone())
+    }
+
+    pub fn stage(&self, index: usize, at: *const u8, block: &Arc<Block>) {
+        let mut state = self.lock();
+        if state.shares {
+            state.staged.push((index, at as usize, block.clone()));
+        }
+    }
+}
+
+/// What a look at an arena found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// It has no memory.
+    Empty,
+    /// It is in use: look again soon.
+    Busy,
+    /// Nothing moved since the last look: look again later.
+    Quiet,
+}
+
+fn returns_of(state: &mut State, dropped: &HeapReturns) {
+    if returns::pending(dropped) {
+        returns::take(dropped, |block| state.dropped(block));
+    }
+    let mut index = 0;
+    while index < state.lenders.len() {
+        let id = state.lenders[index];
+        if !state.returns_from(id) {
+            state.lenders.swap_remove(index);
+        } else {
+            index += 1;
+        }
+    }
+}
+
+impl State {
+    fn take_returns(&mut self, dropped: &OnceLock<HeapReturns>) {
+        if let Some(dropped) = dropped.get() {
+            returns_of(self, dropped);
+        }
+    }
+
+    /// Takes what a peer gave back. False: it has nothing any more.
+    fn returns_from(&mut self, id: PeerId) -> bool {
+        let Some(peer) = self.peers.get_mut(&id) else { return false };
+        if returns::pending(&peer.words) {
+            let mut back = Vec::new();
+            let PeerRow { words, .. } = peer;
+            // A-5: believed only of blocks that this peer has.
+            returns::take(words, |block| back.push(block));
+            for block in back {
+                self.return_from(id, block);
+            }
+        }
+        let Some(peer) = self.peers.get(&id) else { return false };
+        let has = peer.count > 0;
+        if !has && peer.leaves {
+            self.peers.remove(&id);
+        }
+        has
+    }
+
+    fn return_from(&mut self, id: PeerId, block: u32) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if !peer.take_back(block) {
+            return;
+        }
+        peer.bytes -= class_bytes(self.rows[block as usize].class);
+        peer.returned += 1;
+        self.came_back(block);
+    }
+
+    /// One peer less has the block.
+    fn came_back(&mut self, block: u32) {
+        let row = &mut self.rows[block as usize];
+        row.lent -= 1;
+        self.free_if_unused(block);
+    }
+
+    /// The last handle is gone.
+    fn dropped(&mut self, block: u32) {
+        if let Some(row) = self.rows.get_mut(block as usize)
+            && row.held
+        {
+            row.held = false;
+            self.free_if_unused(block);
+        }
+    }
+
+    fn free_if_unused(&mut self, block: u32) {
+        let row = &self.rows[block as usize];
+        if row.held || row.lent > 0 {
+            return;
+        }
+        let class = row.class;
+        self.stirred = true;
+        if std::mem::take(&mut self.armed) {
+            (self.wake)();
+        }
+        self.used -= class_bytes(class);
+        self.classes[class].used -= 1;
+        if let Some(segment) = self.segments.get_mut(&row.segment) {
+            segment.used -= 1;
+            if !segment.draining {
+                self.classes[class].free.push(block);
+            }
+        }
+    }
+
+    fn alloc(&mut self, arena: &Arc<Arena>, len: u64) -> Result<Arc<Block>, Short> {
+        let Some((class, bytes)) = class_of(len) else {
+            return Err(Short::Never(format!("{len} bytes are more than any block has")));
+        };
+        if self.classes.len() <= class {
+            self.classes.resize_with(class + 1, Class::default);
+        }
+        if self.classes[class].free.is_empty() {
+            self.refill(class, bytes)?;
+        }
+        let block = self.classes[class].free.pop().ok_or(Short::Wait)?;
+        self.take(arena, block)
+    }
+
+    /// Makes the free list of a class not empty.
+    #[cold]
+    fn refill(&mut self, class: usize, bytes: u64) -> Result<(), Short> {
+        if self.undrain(class) {
+            return Ok(());
+        }
+        let made = match self.grow(class, bytes) {
+            Err(Short::Wait) if self.give_up_free() => self.grow(class, bytes),
+            made => made,
+        };
+        match made {
+            Err(Short::Wait) if self.borrow_larger(class) => Ok(()),
+            // Nobody has anything of ours: nothing will come back.
+            Err(Short::Wait) if self.used == 0 => {
+                let (max, limit) = match self.max {
+                    0 => (budget::max(), "SHM_MAX"),
+                    max if max < budget::max() => (max, "ARENA_MAX"),
+                    _ => (budget::max(), "SHM_MAX"),
+                };
+                Err(Short::Never(format!("a block of {bytes} bytes is beyond {limit} of {max} bytes")))
+            }
+            made => made,
+        }
+    }
+
+    /// A segment that was to be given up is wanted again.
+    fn undrain(&mut self, class: usize) -> bool {
+        for number in self.classes[class].segments.clone() {
+            let Some(segment) = self.segments.get_mut(&number) else { continue };
+            if std::mem::take(&mut segment.draining) {
+                let rows = &self.rows;
+                let free = segment.blocks.iter().filter(|id| {
+                    let row = &rows[**id as usize];
+                    !row.held && row.lent == 0
+                });
+                self.classes[class].free.extend(free);
+                if !self.classes[class].free.is_empty() {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Under pressure a block of a larger class will do: it changes its list, not its class.
+    fn borrow_larger(&mut self, class: usize) -> bool {
+        let larger = (class + 1..self.classes.len()).find(|larger| !self.classes[*larger].free.is_empty());
+        let Some(block) = larger.and_then(|larger| self.classes[larger].free.pop()) else { return false };
+        self.classes[class].free.push(block);
+        true
+    }
+
+    /// A new segment for a class: as many blocks as its history asks for, one if that is too much.
+    fn grow(&mut self, class: usize, bytes: u64) -> Result<(), Short> {
+        let steps = self.classes[class].segments.len() as u32 / 2;
+        let first = (FIRST_SEGMENT_BYTES / bytes).max(1);
+        let most = (SEGMENT_BYTES_MAX / bytes).max(1);
+        let wanted = first.saturating_mul(1 << steps.min(20)).min(most);
+        let numbers = u64::from(BLOCKS) - (self.rows.len() - self.free_rows.len()) as u64;
+        if numbers == 0 {
+            return Err(Short::Numbers);
+        }
+        let wanted = wanted.min(numbers);
+        let within = |count: u64| self.max == 0 || self.committed + count * bytes <= self.max;
+        let mut failed = None;
+        for count in if wanted > 1 { vec![wanted, 1] } else { vec![1] } {
+            if !within(count) {
+                continue;
+            }
+            let Some(reserved) = budget::reserve(count * bytes) else { continue };
+            match segment::create_arena((count * bytes) as usize) {
+                Ok((fd, map)) => {
+                    self.add_segment(class, bytes, count, (fd, map), reserved);
+                    return Ok(());
+                }
+                Err(error) => failed = Some(error.to_string()),
+            }
+        }
+        match failed {
+            Some(why) if self.used == 0 => Err(Short::Never(why)),
+            _ => Err(Short::Wait),
+        }
+    }
+
+    fn add_segment(
+        &mut self,
+        class: usize,
+        bytes: u64,
+        count: u64,
+        (fd, map): (OwnedFd, Arc<Map>),
+        reserved: Reserved,
+    ) {
+        let number = self.next_segment;
+        self.next_segment += 1;
+        self.grown += 1;
+        self.committed += count * bytes;
+        let mut blocks = Vec::new();
+        // The first block is given out first.
+        for index in (0..count).rev() {
+            let offset = index * bytes;
+            // SAFETY: inside the map: it has `count` times `bytes` bytes.
+            let at = unsafe { map.at().add(offset as usize) };
+            let row = Row {
+                segment: number,
+                class,
+                offset,
+                at,
+                handle: Weak::new(),
+                held: false,
+                lent: 0,
+                use_number: 0,
+                warm: false,
+            };
+            let id = match self.free_rows.pop() {
+                Some(id) => {
+                    self.rows[id as usize] = row;
+                    id
+                }
+                None => {
+                    self.rows.push(row);
+                    self.rows.len() as u32 - 1
+                }
+            };
+            blocks.push(id);
+        }
+        self.classes[class].free.extend(&blocks);
+        self.classes[class].segments.push(number);
+        let segment =
+            Segment { fd: fd.into(), map, class, blocks, used: 0, draining: false, _reserved: reserved };
+        self.segments.insert(number, segment);
+    }
+
+    /// Takes a free block into use.
+    fn take(&mut self, arena: &Arc<Arena>, block: u32) -> Result<Arc<Block>, Short> {
+        let row = &mut self.rows[block as usize];
+        let (number, class, bytes) = (row.segment, row.class, class_bytes(row.class));
+        let Some(segment) = self.segments.get_mut(&number) else { return Err(Short::Wait) };
+        if !row.warm {
+            // Memory that is not there is found missing now, as an error, and not by a signal later.
+            if let Err(errno) =
+                segment::populate(segment.fd.as_fd(), &segment.map, row.offset as usize, bytes as usize)
+            {
+                self.classes[class].free.push(block);
+                let why = format!("no memory for a block of {bytes} bytes: {errno}");
+                return Err(if self.used == 0 { Short::Never(why) } else { Short::Wait });
+            }
+            row.warm = true;
+        }
+        self.next_use += 1;
+        row.use_number = self.next_use;
+        segment.used += 1;
+        let map = segment.map.clone();
+        self.used += bytes;
+        self.stirred = true;
+        let class = &mut self.classes[class];
+        class.used += 1;
+        class.peak = class.peak.max(class.used);
+        Ok(self.handle(arena, block, map))
+    }
+
+    /// A handle to a block that has none.
+    fn handle(&mut self, arena: &Arc<Arena>, block: u32, map: Arc<Map>) -> Arc<Block> {
+        let row = &mut self.rows[block as usize];
+        row.held = true;
+        let made = Arc::new(Block {
+            arena: arena.clone(),
+            at: row.at,
+            bytes: class_bytes(row.class) as usize,
+            id: block,
+            segment: row.segment,
+            use_number: row.use_number,
+            exporters: AtomicU32::new(0),
+            _map: map,
+        });
+        row.handle = Arc::downgrade(&made);
+        made
+    }
+
+    fn lend(&mut self, id: PeerId, block: u32, len: usize) -> Option<Described> {
+        let peer = self.peers.get_mut(&id)?;
+        if peer.has(block) {
+            return None;
+        }
+        if peer.lent.is_empty() {
+            peer.lent.resize(WORDS, 0);
+        }
+        peer.lent[block as usize / 64] |= 1 << (block % 64);
+        if peer.count == 0 && !self.lenders.contains(&id) {
+            self.lenders.push(id);
+        }
+        peer.count += 1;
+        let row = &mut self.rows[block as usize];
+        peer.bytes += class_bytes(row.class);
+        row.lent += 1;
+        Some(Described { segment: row.segment, block, offset: row.offset, len: len as u64 })
+    }
+
+    fn look(&mut self) -> Look {
+        let stirred = std::mem::take(&mut self.stirred);
+        for class in 0..self.classes.len() {
+            self.shrink(class);
+        }
+        let settles = self.classes.iter().any(|class| !class.segments.is_empty() && class.used == 0);
+        match (self.segments.is_empty(), stirred) {
+            (true, _) => Look::Empty,
+            (false, true) => Look::Busy,
+            // The spare blocks of an unused class are still there.
+            (false, false) if settles => Look::Busy,
+            (false, false) => Look::Quiet,
+        }
+    }
+
+    /// Gives up segments of a class, the newest first, as long as the others have enough blocks.
+    fn shrink(&mut self, class: usize) {
+        let Class { peak, used, idle_looks, segments, .. } = &mut self.classes[class];
+        *idle_looks = if *peak > 0 { 0 } else { *idle_looks + 1 };
+        let spare = if *idle_looks > IDLE_LOOKS { 0 } else { SPARE };
+        let keep = std::mem::replace(peak, *used) + spare;
+        let numbers: Vec<u32> = segments.iter().rev().copied().collect();
+        let total: usize =
+            numbers.iter().filter_map(|number| self.segments.get(number)).map(|it| it.blocks.len()).sum();
+        let mut excess = total.saturating_sub(keep);
+        for number in numbers {
+            let Some(segment) = self.segments.get_mut(&number) else { continue };
+            if segment.blocks.len() > excess {
+                continue;
+            }
+            excess -= segment.blocks.len();
+            if segment.used == 0 {
+                self.give_up(number);
+            } else if !std::mem::replace(&mut segment.draining, true) {
+                let rows = &self.rows;
+                self.classes[class].free.retain(|id| rows[*id as usize].segment != number);
+            }
+        }
+    }
+
+    /// Under pressure: every segment that is free goes. True if one was.
+    fn give_up_free(&mut self) -> bool {
+        let free: Vec<u32> =
+            self.segments.iter().filter(|(_, it)| it.used == 0).map(|(number, _)| *number).collect();
+        free.iter().for_each(|number| self.give_up(*number));
+        !free.is_empty()
+    }
+
+    /// A-8.
+    fn give_up(&mut self, number: u32) {
+        let Some(segment) = self.segments.remove(&number) else { return };
+        self.committed -= segment.map.len() as u64;
+        let class = &mut self.classes[segment.class];
+        class.segments.retain(|other| *other != number);
+        let rows = &self.rows;
+        for class in &mut self.classes {
+            class.free.retain(|id| rows[*id as usize].segment != number);
+        }
+        self.free_rows.extend(segment.blocks);
+    }
+}
