@@ -7,7 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cases, fanout, idle, machine, peers, plot, report, rivals, syscalls
+from benchmarks import (
+    cases,
+    fanout,
+    idle,
+    machine,
+    peers,
+    plot,
+    plot_sizes,
+    report,
+    rivals,
+    sizes,
+    syscalls,
+    zero,
+)
 from benchmarks.harness import Plan, Run
 from benchmarks.placement import PLACEMENTS
 from benchmarks.stats import Results
@@ -26,7 +39,10 @@ CASES: dict[str, Callable[[Run], None]] = {
     "patterns": cases.patterns,
     "peers": peers.peers,
     "fanout": fanout.fanout,
+    "zero": zero.zero,
+    "sizes": sizes.sizes,
 }
+NAMED_ONLY = {"sizes"}  # parts that take minutes by themselves, or ask something that is asked once
 
 
 def parser() -> argparse.ArgumentParser:
@@ -36,7 +52,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--quick", action="store_true", help="at most a minute: fewer rivals, sizes, repetitions"
     )
-    made.add_argument("--only", metavar="CASE,...", help=f"of {', '.join(CASES)}")
+    made.add_argument(
+        "--only",
+        metavar="CASE,...",
+        help=f"of {', '.join(CASES)}; not by default: {', '.join(sorted(NAMED_ONLY))}",
+    )
     made.add_argument(
         "--rivals", metavar="NAME,...", help="as --list names them; default: all that are installed"
     )
@@ -68,20 +88,17 @@ def _rivals(options: argparse.Namespace) -> list[Any]:
 
 def _plan(options: argparse.Namespace, chosen: list[Any]) -> Plan:
     quick = options.quick
-    sizes = (
-        [int(size) for size in options.sizes.split(",")]
-        if options.sizes
-        else (QUICK_SIZES if quick else SIZES)
-    )
+    asked = [int(size) for size in options.sizes.split(",")] if options.sizes else []
+    chosen_sizes = asked or (QUICK_SIZES if quick else SIZES)
     placements = (
         _split(options.placement, list(PLACEMENTS), "placement") if options.placement else ["one", "two"]
     )
     repeat = options.repeat or (3 if quick else 5)
-    if repeat < 1 or min(sizes) < 16:
+    if repeat < 1 or min(chosen_sizes) < 16:
         raise SystemExit("--repeat must be at least 1 and --sizes at least 16 bytes")
     return Plan(
         rivals=chosen,
-        sizes=sizes,
+        sizes=chosen_sizes,
         repeat=repeat,
         sample_seconds=0.12 if quick else 0.35,
         limit_seconds=48 if quick else 14 * 60,
@@ -91,9 +108,10 @@ def _plan(options: argparse.Namespace, chosen: list[Any]) -> Plan:
         placements=placements,
         traced_rounds=20 if quick else 80,
         cap=6 if quick else 20,
-        fanout_sizes=sizes if options.sizes else [fanout.SMALL, fanout.LARGER],
+        fanout_sizes=asked or [fanout.SMALL, fanout.LARGER],
         readers=fanout.READERS[-1:] if quick else fanout.READERS,
         router_peers=200 if quick else 1000,
+        curve=asked or list(sizes.SIZES),
     )
 
 
@@ -136,7 +154,11 @@ def main(argv: list[str] | None = None) -> int:
         for rival in rivals.EVERY:
             print(f"{rival.name:18} {rival.version() if rival.available() else 'not installed'}")
         return 0
-    only = _split(options.only, list(CASES), "case") if options.only else list(CASES)
+    only = (
+        _split(options.only, list(CASES), "case")
+        if options.only
+        else [name for name in CASES if name not in NAMED_ONLY]
+    )
     wanted = _rivals(options)
     here = [rival for rival in wanted if rival.available()]
     plan = _plan(options, here)
@@ -169,14 +191,15 @@ def main(argv: list[str] | None = None) -> int:
 def _write(options: argparse.Namespace, head: dict[str, Any], results: Results) -> None:
     name = _name(head, options)
     options.out.mkdir(parents=True, exist_ok=True)
-    picture = None
+    pictures = []
     if plot.available():
         title = (
             f"{head['machine']['cpu']}, {head['machine']['python']}, {head['date']}, commit {head['commit']}"
         )
-        if plot.draw(options.out / f"{name}.png", title, results):
-            picture = f"{name}.png"
+        for draw, suffix in ((plot.draw, ""), (plot_sizes.draw, "-sizes")):
+            if draw(options.out / f"{name}{suffix}.png", title, results):
+                pictures.append(f"{name}{suffix}.png")
     else:
         results.note("no picture: matplotlib is not installed")
-    for path in report.write(options.out, name, head, results, picture):
+    for path in report.write(options.out, name, head, results, pictures):
         print(path)

@@ -38,6 +38,7 @@ class Plan:
     fanout_sizes: list[int]  # of one to many
     readers: tuple[int, ...]  # of one to many, the most last
     router_peers: int  # of the ROUTER among many
+    curve: list[int] = field(default_factory=list)  # sizes of the curve over sizes
 
 
 @dataclass

@@ -1,9 +1,10 @@
-"""Timed loops that `shmzmq bench` does not need: waiting inline, a slow receiver, batches, one thread.
+"""Timed loops that `shmzmq bench` does not need: waiting inline, a slow receiver, batches, lent memory.
 
 As in the shared loops, the last message of each round is checked, so that a message lost or repeated shows in
 the round it happened in, and nothing else is done per message.
 """
 
+import mmap
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -64,6 +65,63 @@ def drain_many(recv_many: Callable[[int], Sequence[Any]], block: Sequence[bytes]
         if batch:
             got += len(batch)
             bench.check(batch[-1], block[(got - 1) % length])
+
+
+def pour_unfilled(alloc: Callable[[int], Any], post: Callable[[Any], Any], size: int, count: int) -> None:
+    for _ in repeat(None, count):
+        post(alloc(size))
+
+
+def pour_numbered(
+    alloc: Callable[[int], Any],
+    post: Callable[[Any], Any],
+    size: int,
+    heads: Sequence[bytes],
+    rounds: int,
+) -> None:
+    """Each message gets a head and is otherwise what the memory held before."""
+    length = bench.HEAD.size
+    for _ in repeat(None, rounds):
+        for head in heads:
+            block = alloc(size)
+            memoryview(block)[:length] = head
+            post(block)
+
+
+def pour_lent(lend: Callable[[int, bytes], Any], size: int, heads: Sequence[bytes], rounds: int) -> None:
+    for _ in repeat(None, rounds):
+        for head in heads:
+            lend(size, head)
+
+
+def let_go(recv: Callable[[], Any], count: int) -> None:
+    """Receive and look at nothing."""
+    for _ in repeat(None, count):
+        recv()
+
+
+def drain_reading(
+    recv: Callable[[], Any], heads: Sequence[bytes], rounds: int, touch: Callable[[Any], Any]
+) -> None:
+    """Check every head, and let `touch` read the message."""
+    length = bench.HEAD.size
+    for _ in repeat(None, rounds):
+        for head in heads:
+            view = memoryview(recv())
+            if view[:length] != head:
+                seen = bench.HEAD.unpack_from(view)
+                raise bench.BrokenLibrary(f"expected message {bench.HEAD.unpack(head)}, got {seen}")
+            touch(view)
+
+
+def toucher() -> Callable[[Any], Any]:
+    """Reads one word of each page: by numpy if it is there, otherwise by memoryview, which takes longer."""
+    step = mmap.PAGESIZE // 8
+    try:
+        import numpy
+    except ImportError:
+        return lambda view: sum(view.cast("Q")[::step])
+    return lambda view: numpy.frombuffer(view, numpy.uint64)[::step].sum()
 
 
 def there_and_back(

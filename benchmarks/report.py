@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import peers, targets
+from benchmarks import peers, sizes, targets
 from benchmarks.stats import Results, Series, figure, ratio, size_name
 
 SCHEMA = 1
@@ -64,12 +64,12 @@ def as_json(head: dict[str, Any], results: Results) -> str:
 # --- Markdown --------------------------------------------------------------------------------------------
 
 
-def as_markdown(head: dict[str, Any], results: Results, plot: str | None) -> str:
+def as_markdown(head: dict[str, Any], results: Results, plots: list[str]) -> str:
     parts = [_heading(head), CAVEAT + "\n"]
-    if plot:
-        parts.append(f"![one-way throughput over message size; round trips]({plot})\n")
+    parts += [f"![one-way throughput over message size; round trips]({plot})\n" for plot in plots]
     parts += ["## Targets\n", _targets(results)]
     parts += _oneway(results)
+    parts += _curve(results)
     parts += _trips(results)
     parts += _limits(results)
     parts += _calls(results)
@@ -163,6 +163,27 @@ def _ratio_table(results: Results, variant: str, sizes: list[int]) -> str:
     return table([f"{US} over", *map(size_name, sizes)], rows) if rows else ""
 
 
+def _curve(results: Results) -> list[str]:
+    """A line per size, because there are more of them than libraries. `failed`: see the end of the page."""
+    keys = [key for key in results.series if key.case == "sizes"]
+    columns = [
+        (variant, name)
+        for variant in (sizes.ONE_WAY, sizes.LIMIT)
+        for name in results.subjects("sizes", variant)
+    ]
+    if not keys:
+        return []
+    place = _place_of(results, "sizes")
+    rows = []
+    for size in sorted({key.size for key in keys}):
+        cells = []
+        for variant, name in columns:
+            one = results.series.get(sizes.key(name, size, place, variant))
+            cells.append("-" if one is None else rate(one, size) if one.values else "failed")
+        rows.append([size_name(size), *cells])
+    return ["## One way, by size\n", table(["", *(name for _, name in columns)], rows)]
+
+
 def _kept(results: Results, sizes: list[int]) -> str:
     place = _place_of(results, "oneway")
     rows = []
@@ -232,6 +253,7 @@ def _small(results: Results) -> list[str]:
         "patterns": "Round trip of 32 B by socket type, p50, us",
         "fanout": "One to many, nothing lost",
         "peers": f"DEALERs and their ROUTER, {peers.ACTIVE} of them speak, 32 B there and back",
+        "zero": "Lent memory, messages per second",
         "connect": "Connect to first reply, us",
         "inproc": "Inproc in one thread, ns per send and recv of 32 B",
         "idle": "Idle ipc connections, both ends together unless said",
@@ -258,6 +280,8 @@ def _small(results: Results) -> list[str]:
 def _label(case: str, variant: str, size: int, place: str) -> str:
     if case == "idle" and size:
         return f"{variant}, {size} peers"
+    if case == "zero":
+        return f"{size_name(size)}, {variant}"
     if case == "fanout":
         return f"{size_name(size)} to {variant}"
     return f"{variant}, placement {place}" if case == "patterns" else variant
@@ -268,7 +292,7 @@ def _errors(results: Results) -> Iterable[tuple[tuple[str, str], list[str]]]:
     found: dict[tuple[str, str], list[str]] = {}
     for key, one in results.series.items():
         if one.error:
-            size = f" {size_name(key.size)}" if key.case == "oneway" else ""
+            size = f" {size_name(key.size)}" if key.case in {"oneway", "sizes"} else ""
             found.setdefault((key.subject, one.error), []).append(f"{key.case} {key.placement}{size}")
     return found.items()
 
@@ -282,9 +306,9 @@ def _notes(results: Results) -> list[str]:
 # --- files, terminal -------------------------------------------------------------------------------------
 
 
-def write(folder: Path, name: str, head: dict[str, Any], results: Results, plot: str | None) -> list[Path]:
+def write(folder: Path, name: str, head: dict[str, Any], results: Results, plots: list[str]) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
-    texts = {"json": as_json(head, results), "md": as_markdown(head, results, plot)}
+    texts = {"json": as_json(head, results), "md": as_markdown(head, results, plots)}
     paths = []
     for suffix, text in texts.items():
         path = folder / f"{name}.{suffix}"
@@ -297,5 +321,12 @@ def summary(results: Results) -> str:
     """What was measured, for the terminal: the tables, then the targets that this run can judge."""
     rows = [list(row) for row in targets.rows(results) if row.verdict != "not measured"]
     judged = _target_table(rows) if rows else "No target can be judged from this run.\n"
-    parts = [*_oneway(results), *_trips(results), *_limits(results), *_calls(results), *_small(results)]
+    parts = [
+        *_oneway(results),
+        *_curve(results),
+        *_trips(results),
+        *_limits(results),
+        *_calls(results),
+        *_small(results),
+    ]
     return "\n".join([*parts, "## Targets\n", judged, *_notes(results)])

@@ -68,6 +68,10 @@ class Worker(bench.Worker):
         else:
             bench.drain(self.end.recv, block, rounds)
 
+    def do_show(self, size: int) -> None:
+        """Send one block, every byte of it, for `do_verify`."""
+        bench.pour(getattr(self.end, "show", None) or self.end.send, self.block(size), 1)
+
     def do_has_many(self, role: str) -> bool:
         return getattr(self.end, "send_many" if role == "push" else "recv_many", None) is not None
 
@@ -148,6 +152,42 @@ class Worker(bench.Worker):
         begun = Spent.now()
         ended = self.do_drain(size, rounds, "many" if bursts else "plain", 0)
         return ended, Spent.now() - begun
+
+    # Lent memory
+
+    def do_lend(self, size: int, rounds: int, numbered: bool) -> int:
+        """Send rounds of messages that nobody fills, with or without numbers, and one that has the count.
+
+        A library that lends nothing sends its prepared messages.
+        """
+        end, block = self.end, self.block(size)
+        heads = [message[: bench.HEAD.size] for message in block]
+        trailer = bench.make_message(rounds * len(block), size)
+        started = bench.perf()
+        alloc, lend = getattr(end, "alloc", None), getattr(end, "lend", None)
+        if alloc is not None and numbered:
+            loops.pour_numbered(alloc, end.post, size, heads, rounds)
+        elif alloc is not None:
+            loops.pour_unfilled(alloc, end.post, size, rounds * len(block))
+        elif lend is not None:
+            loops.pour_lent(lend, size, heads if numbered else [b""] * len(block), rounds)
+        else:
+            bench.pour(end.send, block, rounds)
+        end.send(trailer)
+        return started
+
+    def do_borrow(self, size: int, rounds: int, reading: bool) -> int:
+        """Receive what do_lend sends; when the last one had been verified."""
+        block = self.block(size)
+        heads = [message[: bench.HEAD.size] for message in block]
+        trailer = bench.make_message(rounds * len(block), size)
+        touch = loops.toucher() if reading else None
+        if touch is not None:
+            loops.drain_reading(self.end.recv, heads, rounds, touch)
+        else:
+            loops.let_go(self.end.recv, rounds * len(block))
+        bench.check(self.end.recv(), trailer)
+        return bench.perf()
 
     # Connecting
 

@@ -8,12 +8,13 @@ because of it.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from benchmarks import fanout, peers
+from benchmarks import fanout, peers, sizes, zero
 from benchmarks.rivals.patterns import PATTERNS
 from benchmarks.stats import Results, Series, best, figure, ratio, size_name
 
 US = "shmzmq"
 PYZMQ = "pyzmq-ipc"
+INTO, ZERO = "shmzmq-into", "shmzmq-zero"
 PYZMQ_FORMS = (PYZMQ, "pyzmq-ipc-frames")
 KIB, MIB = 1024, 1 << 20
 SLEPT = 4  # a round trip that takes so many times another's was not spinning like it
@@ -75,6 +76,10 @@ def _oneway(results: Results, size: int, subject: str, variant: str = "plain") -
     return results.get("oneway", variant, size, _place(results), subject)
 
 
+def _curve(results: Results, size: int, subject: str) -> Series | None:
+    return results.get(*sizes.key(subject, size, _place(results)))
+
+
 def _fastest_other(results: Results, size: int) -> tuple[str, Series] | None:
     """The fastest library that is neither us nor pyzmq."""
     others = (name for name in results.subjects("oneway", "plain") if not name.startswith((US, "pyzmq")))
@@ -123,6 +128,57 @@ def t4(results: Results) -> list[Row]:
         form = best(forms, highest=True)
         name = form[0] if form else "pyzmq's best form"
         rows.append(_at_least("T4", on, (ours, form[1] if form else None), 3, name))
+    return [*rows, *_t4_beyond(results)]
+
+
+def _t4_beyond(results: Results) -> list[Row]:
+    """Above 32 MiB the C library gives a new object fresh pages each time: there `recv_into` is judged."""
+    size = sizes.SIZES[-1]
+    on, ours, place = f"ipc {size_name(size)}, recv_into", _curve(results, size, INTO), _place(results)
+    names = results.subjects("sizes", sizes.LIMIT)
+    limits = ((n, s) for n in names if (s := results.get(*sizes.key(n, size, place, sizes.LIMIT))))
+    limit = best(limits, highest=True)
+    name = f"the C pipeline{f' ({limit[0][2:]})' if limit else ''}"
+    form = best(((n, s) for n in PYZMQ_FORMS if (s := _curve(results, size, n))), highest=True)
+    return [
+        _at_least("T4", on, (ours, limit[1] if limit else None), 0.6, name),
+        _at_least("T4", on, (ours, form[1] if form else None), 3, form[0] if form else "pyzmq's best form"),
+    ]
+
+
+def no_dip(results: Results) -> list[Row]:
+    """Issue 4: where messages leave the ring for an arena, more bytes per message are no fewer per second."""
+    below, *above = sizes.INLINE_EDGE
+    base = _curve(results, below, US)
+    rows = []
+    for size in above:
+        ours = _curve(results, size, US)
+        pair = tuple(_bytes(one, at) for one, at in ((ours, size), (base, below)))
+        on = f"bytes per second at {size_name(size)}"
+        rows.append(_at_least("no dip", on, pair, 0.9, f"at {size_name(below)}"))
+    return rows
+
+
+def _bytes(rates: Series | None, size: int) -> Series | None:
+    return Series("B/s", [value * size for value in rates.values]) if rates else None
+
+
+def t5(results: Results) -> list[Row]:
+    """Without the read it is judged; with it, what reading the pages costs is shown."""
+    place = _place(results)
+    small, middle, large = (
+        results.get(*zero.key(ZERO, size, place, zero.UNREAD)) for size in (64 * KIB, MIB, 16 * MIB)
+    )
+    on = "ipc 1 MiB, alloc and recv(copy=False)"
+    rows = [
+        _absolute("T5", on, middle, 0.5e6, "msg/s", most=False),
+        _at_least("T5", "the same, messages per second at 16 MiB", (large, small), 0.8, "at 64 KiB"),
+    ]
+    for size in zero.SIZES:
+        read = results.get(*zero.key(ZERO, size, place, zero.READ))
+        if read:
+            on = f"the same, {size_name(size)}, {zero.READ}"
+            rows.append(Row("T5", on, f"{figure(read.median)} msg/s", "none", "shown"))
     return rows
 
 
@@ -301,7 +357,8 @@ def t23(results: Results) -> list[Row]:
 
 
 EVERY: tuple[Callable[[Results], list[Row]], ...] = (
-    *(t1, t2, t3, t4, t6, t7, t8, t9, t10, t11, t15, t17, t18, t20, t22, t23),
+    *(t1, t2, t3, t4, t5, t6, t7, t8, t9, t10, t11, t15, t17, t18, t20, t22, t23),
+    no_dip,
     patterns,
 )
 

@@ -24,6 +24,13 @@ class End(bench.End):
     send_many            takes a list, returns when all of it is accepted.
     recv_many            takes a limit, blocks, returns at least one and at most that many.
     parts                `recv` returns a list of frames, the message last, which `send` takes as it is.
+    alloc                for a library that lends memory: takes a size, returns a writable buffer of the
+                         library's own, which `post` sends without copying it.
+    post                 sends what `alloc` returned.
+    lend                 the same in one call, for a library that needs more than two: takes a size and some
+                         first bytes, sends a message that has these and is otherwise not filled. `send` of
+                         such an end does that with the head of what it is given: the rest is in place.
+    show                 sends a whole copy, where `send` does not: for the comparison of every byte.
     """
 
     try_send: Callable[[Any], Any] | None = None
@@ -31,13 +38,18 @@ class End(bench.End):
     send_many: Callable[[list[bytes]], Any] | None = None
     recv_many: Callable[[int], Sequence[Any]] | None = None
     parts: bool = False
+    alloc: Callable[[int], Any] | None = None
+    post: Callable[[Any], Any] | None = None
+    lend: Callable[[int, bytes], Any] | None = None
+    show: Callable[[bytes], Any] | None = None
 
 
 class Rival(Protocol):
     """The contract. `benchmarks.core.bench.Rival` is a base class with the usual answers.
 
     name       what the tables call it, without blanks, so that --rivals can name it
-    kinds      which measurements it takes part in: oneway, many (batches), roundtrip, fanout (one to many);
+    kinds      which measurements it takes part in: oneway, many (batches), roundtrip, fanout (one to many),
+               zero (lent memory); `sizes` names its own;
                and for modules with pyzmq's API connect, inproc, idle, patterns, peers
     sizes      smallest and largest message in bytes
     open       in a child; roles pull and pong are opened first and may return an address in their End, which

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from benchmarks import fanout, harness, peers, rivals, targets
+from benchmarks import fanout, harness, peers, rivals, sizes, targets, zero
 from benchmarks.command import CASES
 from benchmarks.rivals.flag_ring import Reader, Writer
 from benchmarks.rivals.patterns import PATTERNS
@@ -118,6 +118,55 @@ def test_every_reader_of_a_flag_ring_gets_every_message_in_order():
     assert got == [messages] * 3
 
 
+# --- the curve over sizes, lent memory ---------------------------------------------------------------------
+
+
+def test_neighbouring_sizes_share_a_pair_and_large_ones_are_alone():
+    mib = 1 << 20
+    assert sizes.groups([16 * mib, 32, 1024, 4096, 4 * mib, mib]) == [
+        [32, 1024],
+        [4096],
+        [mib],
+        [4 * mib],
+        [16 * mib],
+    ]
+
+
+def test_a_dip_is_fewer_bytes_per_second_than_just_below_the_arena():
+    results = results_with(
+        (sizes.key(US, 3584, "free"), [1000.0]),
+        (sizes.key(US, 4096, "free"), [1000.0]),
+        (sizes.key(US, 4352, "free"), [500.0]),
+    )
+    assert [row.verdict for row in targets.no_dip(results)] == [
+        "met",
+        "missed",
+        "not measured",
+        "not measured",
+    ]
+
+
+def test_beyond_32_mib_the_receiver_with_memory_of_its_own_is_judged():
+    size = sizes.SIZES[-1]
+    results = results_with(
+        (sizes.key(US, size, "two"), [1.0]),
+        (sizes.key("shmzmq-into", size, "two"), [7.0]),
+        (sizes.key("C 2 in flight", size, "two", sizes.LIMIT), [10.0]),
+        (sizes.key(PYZMQ, size, "two"), [3.0]),
+    )
+    judged = [row.verdict for row in targets.t4(results) if "recv_into" in row.on]
+    assert judged == ["met", "missed"]
+
+
+def test_lent_memory_must_be_fast_and_indifferent_to_size():
+    rates = {64 << 10: 900e3, 1 << 20: 600e3, 16 << 20: 300e3}
+    results = results_with(
+        *((zero.key("shmzmq-zero", size, "two", zero.UNREAD), [rate]) for size, rate in rates.items()),
+        (zero.key("shmzmq-zero", 1 << 20, "two", zero.READ), [1e5]),
+    )
+    assert [row.verdict for row in targets.t5(results)] == ["met", "missed", "shown"]
+
+
 # --- many peers, socket types ------------------------------------------------------------------------------
 
 
@@ -167,9 +216,9 @@ def test_round_trip_that_slept_is_no_measure_for_one_that_spun():
 
 @pytest.mark.slow
 @pytest.mark.shmzmq_only("the benchmark starts its own processes, of both libraries")
-@pytest.mark.parametrize("case", ["fanout", "peers", "patterns"])
+@pytest.mark.parametrize("case", ["fanout", "peers", "patterns", "sizes", "zero"])
 def test_case_measures_and_nobody_loses_a_message(tmp_path, case):
-    named = (rivals.named(name) for name in ("shmzmq", "pyzmq-ipc", "flag-ring-10"))
+    named = (rivals.named(name) for name in ("shmzmq", "pyzmq-ipc", "pyzmq-ipc-frames", "flag-ring-10"))
     plan = harness.Plan(
         rivals=[rival for rival in named if rival.available()],
         sizes=[32],
@@ -185,9 +234,11 @@ def test_case_measures_and_nobody_loses_a_message(tmp_path, case):
         fanout_sizes=[32, 1024],
         readers=(1, 2),
         router_peers=20,
+        curve=[4352, 65536],
     )
     run = harness.Run(plan, Results([rival.name for rival in plan.rivals]), tmp_path)
     CASES[case](run)
     assert {key: one.error for key, one in run.results.series.items() if one.error} == {}
-    taking_part = {rival.name for rival in plan.rivals if case in rival.kinds}
+    here = {"sizes": sizes.SUBJECTS, "zero": zero.QUEUING}.get(case, ())
+    taking_part = {rival.name for rival in plan.rivals if case in rival.kinds or rival.name in here}
     assert {key.subject for key in run.results.series} >= taking_part
