@@ -108,7 +108,7 @@ def _plan(options: argparse.Namespace, chosen: list[Any]) -> Plan:
         placements=placements,
         traced_rounds=20 if quick else 80,
         cap=6 if quick else 20,
-        fanout_sizes=asked or [fanout.SMALL, fanout.LARGER],
+        fanout_sizes=asked or [fanout.SMALL, fanout.LARGER, *([] if quick else [fanout.LARGE])],
         readers=fanout.READERS[-1:] if quick else fanout.READERS,
         router_peers=200 if quick else 1000,
         curve=asked or list(sizes.SIZES),

@@ -17,7 +17,7 @@ from benchmarks.rivals.base import BATCH
 from benchmarks.stats import Key, Results
 
 WHERE = "free"
-SMALL, LARGER = 32, 1024
+SMALL, LARGER, LARGE = 32, 1024, 1 << 20
 READERS = (1, 4, 8)
 GAP = 200e-6  # seconds from one paced message to the next: longer than anybody spins
 C_CHUNKS = 256

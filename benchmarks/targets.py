@@ -260,6 +260,11 @@ def t15(results: Results) -> list[Row]:
         theirs = results.get(*cell.key(PYZMQ, fanout.CPU))
         on = f"PUB to {cell.readers} SUB, {cell.size} B, CPU per delivery, send_many and recv_many"
         rows.append(_at_most("T15", on, (ours, theirs), 1 / 4, f"{PYZMQ}, single calls"))
+    cell = fanout.Cell(fanout.LARGE, fanout.READERS[-1])
+    ours, theirs = (results.get(*cell.key(name, fanout.CPU)) for name in (US, PYZMQ))
+    if ours or theirs:
+        on = f"PUB to {cell.readers} SUB, {size_name(cell.size)}, CPU per delivery"
+        rows.append(_at_most("T15", on, (ours, theirs), 1 / 4, PYZMQ))
     return rows
 
 

@@ -118,6 +118,13 @@ def test_every_reader_of_a_flag_ring_gets_every_message_in_order():
     assert got == [messages] * 3
 
 
+@pytest.mark.parametrize(("ours", "verdict"), [(160.0, "met"), (200.0, "missed")])
+def test_fan_out_of_large_messages_has_the_same_bound(ours, verdict):
+    cell = fanout.Cell(fanout.LARGE, 8)
+    results = results_with((cell.key(US, fanout.CPU), [ours]), (cell.key(PYZMQ, fanout.CPU), [641.0]))
+    assert verdicts(targets.t15(results))["PUB to 8 SUB, 1 MiB, CPU per delivery"] == verdict
+
+
 # --- the curve over sizes, lent memory ---------------------------------------------------------------------
 
 
