@@ -19,6 +19,7 @@ from benchmarks import (
     rivals,
     sizes,
     syscalls,
+    video,
     zero,
 )
 from benchmarks.harness import Plan, Run
@@ -40,9 +41,10 @@ CASES: dict[str, Callable[[Run], None]] = {
     "peers": peers.peers,
     "fanout": fanout.fanout,
     "zero": zero.zero,
+    "video": video.video,
     "sizes": sizes.sizes,
 }
-NAMED_ONLY = {"sizes"}  # parts that take minutes by themselves, or ask something that is asked once
+NAMED_ONLY = {"sizes", "video"}  # parts that take minutes by themselves, or ask something that is asked once
 
 
 def parser() -> argparse.ArgumentParser:
@@ -112,6 +114,7 @@ def _plan(options: argparse.Namespace, chosen: list[Any]) -> Plan:
         readers=fanout.READERS[-1:] if quick else fanout.READERS,
         router_peers=200 if quick else 1000,
         curve=asked or list(sizes.SIZES),
+        frames=60 if quick else 300,
     )
 
 

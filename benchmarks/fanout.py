@@ -114,9 +114,14 @@ def _link(crowd: Crowd, cell: Cell) -> None:
     crowd.together(
         [(side, ("open", ("subscribe", address, own))) for side, own in zip(here, ranked, strict=True)]
     )
+    meet(crowd, here, size)
+    crowd.together([*((side, ("verify", (size,))) for side in here), (crowd.hub, ("show", (size,)))])
+
+
+def meet(crowd: Crowd, here: list[bench.Side], size: int) -> None:
+    """When it returns, each of these readers hears the publisher and has read all that was published."""
     last = _greet(crowd, here, size) + 1
     crowd.together([*((side, ("catch_up", (last,))) for side in here), (crowd.hub, ("greet", (last, size)))])
-    crowd.together([*((side, ("verify", (size,))) for side in here), (crowd.hub, ("show", (size,)))])
 
 
 def _greet(crowd: Crowd, readers: list[bench.Side], size: int) -> int:

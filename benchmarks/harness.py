@@ -39,6 +39,7 @@ class Plan:
     readers: tuple[int, ...]  # of one to many, the most last
     router_peers: int  # of the ROUTER among many
     curve: list[int] = field(default_factory=list)  # sizes of the curve over sizes
+    frames: int = 300  # of a video
 
 
 @dataclass

@@ -4,12 +4,13 @@ This file runs in the children. It knows libraries and loops; it knows no schedu
 """
 
 import importlib
+import math
 import resource
 import time
 from contextlib import suppress
 from typing import Any, ClassVar, NamedTuple
 
-from benchmarks import loops, rivals
+from benchmarks import film, loops, rivals
 from benchmarks.core import bench
 from benchmarks.rivals.base import BATCH
 
@@ -45,6 +46,7 @@ class Worker(bench.Worker):
         self.context: Any = None
         self.sockets: list[Any] = []
         self.begun = Spent.now()
+        self.shoot: Any = None
 
     # One way
 
@@ -188,6 +190,36 @@ class Worker(bench.Worker):
             loops.let_go(self.end.recv, rounds * len(block))
         bench.check(self.end.recv(), trailer)
         return bench.perf()
+
+    # Video
+
+    def do_prepare_film(self, shape: tuple[int, ...], lent: bool) -> None:
+        """Make the frames, or see whether the library lends memory for them."""
+        end, size = self.end, math.prod(shape)
+        if lent and end.alloc is None:
+            raise bench.BenchError("it has no alloc")
+        frames = [] if lent else film.reel(shape)
+
+        def shoot(number: int) -> None:
+            frame = frames[number % len(frames)]
+            film.stamp(frame, number, size)
+            end.send(frame)
+
+        def shoot_lent(number: int) -> None:
+            block = end.alloc(size)
+            film.stamp(block, number, size)
+            end.post(block)
+
+        self.shoot = shoot_lent if lent else shoot
+
+    def do_film(self, count: int, per_second: int) -> None:
+        self.begun = Spent.now()
+        film.paced(count, per_second, self.shoot)
+
+    def do_watch(self, count: int, size: int) -> tuple[list[int], Spent]:
+        begun = Spent.now()
+        trips = film.watch(self.end.recv, count, size)
+        return trips, Spent.now() - begun
 
     # Connecting
 

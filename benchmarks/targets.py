@@ -8,7 +8,7 @@ because of it.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from benchmarks import fanout, peers, sizes, zero
+from benchmarks import fanout, peers, sizes, video, zero
 from benchmarks.rivals.patterns import PATTERNS
 from benchmarks.stats import Results, Series, best, figure, ratio, size_name
 
@@ -268,6 +268,16 @@ def t15(results: Results) -> list[Row]:
     return rows
 
 
+def film(results: Results) -> list[Row]:
+    """Issue 4: what it costs to publish frames, by plain send and by lent memory."""
+    rows = []
+    for name in (US, f"{US}-alloc"):
+        for what, factor in ((video.CPU, round(1 / 3, 3)), (video.LATE, 0.25)):
+            ours, theirs = (results.get(*video.key(one, what)) for one in (name, PYZMQ))
+            rows.append(_at_most("video", f"{name}, {what}", (ours, theirs), factor, PYZMQ))
+    return rows
+
+
 def _fastest_ring(results: Results, cell: fanout.Cell) -> str:
     """The form of the flag ring, in Python as our users are, that takes least time here."""
     rings = (name for name in results.subjects("fanout") if name.startswith("flag-ring"))
@@ -364,6 +374,7 @@ def t23(results: Results) -> list[Row]:
 EVERY: tuple[Callable[[Results], list[Row]], ...] = (
     *(t1, t2, t3, t4, t5, t6, t7, t8, t9, t10, t11, t15, t17, t18, t20, t22, t23),
     no_dip,
+    film,
     patterns,
 )
 

@@ -55,6 +55,7 @@ class Rival(Protocol):
     open       in a child; roles pull and pong are opened first and may return an address in their End, which
                push and ping are then given; options may hold spin_us (shmzmq only). For fanout the roles are
                publish, opened first, and subscribe; options hold readers, size and a subscriber's rank.
+               For video they are film, opened first, and watch.
                For patterns they are ping and pong; options hold the pattern
     """
 

@@ -6,12 +6,14 @@ wait for a subscriber that is full, which is the only bounded way in which every
 
 import importlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from benchmarks.core import bench
 from benchmarks.rivals.base import End
 
 PATTERNS = ("PUSH/PULL", "REQ/REP", "DEALER/ROUTER")  # the near end's type, the far end's
+PATIENCE_MS = 5000  # a frame of a video that takes longer was lost
 KINDS = frozenset({"patterns", "fanout", "peers"})
 
 
@@ -24,10 +26,14 @@ class Patterned(bench.ZmqRival):
             self.kinds |= KINDS
 
     def open(self, role: str, wiring: Any, address: str, options: dict[str, Any]) -> Any:
-        if role == "publish":
-            return self._publish(wiring)
-        if role == "subscribe":
-            return self._subscribe(address)
+        one_to_many = {
+            "publish": partial(self._publish, wiring),
+            "subscribe": partial(self._subscribe, address),
+            "film": partial(self._film, wiring),
+            "watch": partial(self._watch, address),
+        }.get(role)
+        if one_to_many is not None:
+            return one_to_many()
         if "pattern" not in options:
             return super().open(role, wiring, address, options)
         near, far = options["pattern"].split("/")
@@ -50,6 +56,22 @@ class Patterned(bench.ZmqRival):
         socket.connect(address)
         many = getattr(socket, "recv_many", None)
         return End(_silent, socket.recv, _ender(context, socket), recv_many=many)
+
+    def _film(self, wiring: Any) -> End:
+        """A publisher with its defaults, which drops at its high-water mark. It lends memory if it can."""
+        zmq, context = self._begin()
+        socket = context.socket(zmq.PUB)
+        address = self.bind(socket, self.address(wiring, "film"))
+        send, alloc = partial(socket.send, copy=False), getattr(socket, "alloc", None)
+        return End(send, _silent, _ender(context, socket), address, alloc=alloc, post=socket.send)
+
+    def _watch(self, address: str) -> End:
+        zmq, context = self._begin()
+        socket = context.socket(zmq.SUB)
+        socket.setsockopt(zmq.SUBSCRIBE, b"")
+        socket.setsockopt(zmq.RCVTIMEO, PATIENCE_MS)
+        socket.connect(address)
+        return End(_silent, partial(socket.recv, copy=False), _ender(context, socket))
 
     def _one_way_each(self, role: str, wiring: Any, addresses: str, options: dict[str, Any]) -> End:
         """A round trip over two links: out by PUSH, back by PULL."""

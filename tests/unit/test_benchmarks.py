@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from benchmarks import fanout, harness, peers, rivals, sizes, targets, zero
+from benchmarks import fanout, harness, peers, rivals, sizes, targets, video, zero
 from benchmarks.command import CASES
 from benchmarks.rivals.flag_ring import Reader, Writer
 from benchmarks.rivals.patterns import PATTERNS
@@ -123,6 +123,18 @@ def test_fan_out_of_large_messages_has_the_same_bound(ours, verdict):
     cell = fanout.Cell(fanout.LARGE, 8)
     results = results_with((cell.key(US, fanout.CPU), [ours]), (cell.key(PYZMQ, fanout.CPU), [641.0]))
     assert verdicts(targets.t15(results))["PUB to 8 SUB, 1 MiB, CPU per delivery"] == verdict
+
+
+@pytest.mark.parametrize(("late", "verdict"), [(2.5, "met"), (2.6, "missed")])
+def test_video_must_cost_a_third_of_the_cpu_and_a_quarter_of_the_delay(late, verdict):
+    results = results_with(
+        (video.key(US, video.CPU), [0.33]),
+        (video.key(PYZMQ, video.CPU), [1.0]),
+        (video.key(US, video.LATE), [late]),
+        (video.key(PYZMQ, video.LATE), [10.0]),
+    )
+    judged = [row.verdict for row in targets.film(results) if row.on.startswith(f"{US},")]
+    assert judged == ["met", verdict]
 
 
 # --- the curve over sizes, lent memory ---------------------------------------------------------------------
