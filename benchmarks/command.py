@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks import (
     cases,
+    copies,
     fanout,
     idle,
     machine,
@@ -42,9 +43,14 @@ CASES: dict[str, Callable[[Run], None]] = {
     "fanout": fanout.fanout,
     "zero": zero.zero,
     "video": video.video,
+    "copies": copies.copies,
     "sizes": sizes.sizes,
 }
-NAMED_ONLY = {"sizes", "video"}  # parts that take minutes by themselves, or ask something that is asked once
+NAMED_ONLY = {
+    "sizes",
+    "video",
+    "copies",
+}  # parts that take minutes by themselves, or ask something that is asked once
 
 
 def parser() -> argparse.ArgumentParser:

@@ -8,9 +8,10 @@ import math
 import resource
 import time
 from contextlib import suppress
+from itertools import repeat
 from typing import Any, ClassVar, NamedTuple
 
-from benchmarks import film, loops, rivals
+from benchmarks import carry, film, loops, rivals
 from benchmarks.core import bench
 from benchmarks.rivals.base import BATCH
 
@@ -47,6 +48,7 @@ class Worker(bench.Worker):
         self.sockets: list[Any] = []
         self.begun = Spent.now()
         self.shoot: Any = None
+        self.carry: Any = None
 
     # One way
 
@@ -220,6 +222,23 @@ class Worker(bench.Worker):
         begun = Spent.now()
         trips = film.watch(self.end.recv, count, size)
         return trips, Spent.now() - begun
+
+    # Counting copies
+
+    def do_prepare_to_carry(self, form: str, size: int) -> None:
+        """Make what is sent: not what is counted."""
+        self.carry = carry.sender(self.end.send.__self__, form, size)
+
+    def do_prepare_to_fetch(self, form: str, size: int) -> None:
+        self.carry = carry.receiver(self.end.recv.__self__, form, size)
+
+    def do_carry(self, count: int) -> None:
+        """Send or receive so many messages."""
+        for _ in repeat(None, count):
+            self.carry()
+
+    def do_counts(self) -> carry.Counts:
+        return carry.Counts.now()
 
     # Connecting
 

@@ -8,7 +8,7 @@ because of it.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from benchmarks import fanout, peers, sizes, video, zero
+from benchmarks import copies, fanout, peers, sizes, video, zero
 from benchmarks.rivals.patterns import PATTERNS
 from benchmarks.stats import Results, Series, best, figure, ratio, size_name
 
@@ -278,6 +278,24 @@ def film(results: Results) -> list[Row]:
     return rows
 
 
+def copied(results: Results) -> list[Row]:
+    """Issue 4: how often the bytes are copied. Nothing is rounded away but stray copies of other things."""
+    rows = []
+    for manner in copies.MANNERS:
+        if manner.copies is None:
+            continue
+        found = [results.get(*copies.key(US, manner, what)) for what in (copies.SENT, copies.RECEIVED)]
+        target = f"{manner.copies[0]} and {manner.copies[1]}"
+        if None in found:
+            rows.append(_missing("copies", manner.name, target))
+            continue
+        counts = [one.median for one in found if one]
+        good = all(abs(has - want) < 0.02 for has, want in zip(counts, manner.copies, strict=True))
+        text = " and ".join(f"{has:.2f}" for has in counts)
+        rows.append(Row("copies", f"sender and receiver: {manner.name}", text, target, _judge(good)))
+    return rows
+
+
 def _fastest_ring(results: Results, cell: fanout.Cell) -> str:
     """The form of the flag ring, in Python as our users are, that takes least time here."""
     rings = (name for name in results.subjects("fanout") if name.startswith("flag-ring"))
@@ -375,6 +393,7 @@ EVERY: tuple[Callable[[Results], list[Row]], ...] = (
     *(t1, t2, t3, t4, t5, t6, t7, t8, t9, t10, t11, t15, t17, t18, t20, t22, t23),
     no_dip,
     film,
+    copied,
     patterns,
 )
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from benchmarks import fanout, harness, peers, rivals, sizes, targets, video, zero
+from benchmarks import copies, fanout, harness, peers, rivals, sizes, targets, video, zero
 from benchmarks.command import CASES
 from benchmarks.rivals.flag_ring import Reader, Writer
 from benchmarks.rivals.patterns import PATTERNS
@@ -184,6 +184,16 @@ def test_lent_memory_must_be_fast_and_indifferent_to_size():
         (zero.key("shmzmq-zero", 1 << 20, "two", zero.READ), [1e5]),
     )
     assert [row.verdict for row in targets.t5(results)] == ["met", "missed", "shown"]
+
+
+@pytest.mark.parametrize(("sent", "verdict"), [(1.001, "met"), (1.5, "missed"), (0.5, "missed")])
+def test_copies_must_be_exactly_as_many_as_promised(sent, verdict):
+    results = results_with(
+        (copies.key(US, copies.FRAMES, copies.SENT), [sent]),
+        (copies.key(US, copies.FRAMES, copies.RECEIVED), [0.0]),
+    )
+    judged = [row.verdict for row in targets.copied(results) if row.verdict != "not measured"]
+    assert judged == [verdict]
 
 
 # --- many peers, socket types ------------------------------------------------------------------------------

@@ -1,0 +1,65 @@
+"""How often the bytes of a large message are copied: counted in every process, before libc's memcpy.
+
+Counts and no times: they are the same on a slow machine and on a busy one. `benchmarks/copies.py` starts the
+processes and reads the counters, `benchmarks/copycount.c` counts. That a zero means something is shown by the
+manners that copy once: the same counter, before the same library, sees every one of those copies.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from benchmarks import baselines, copies, rivals
+from benchmarks.copies import COUNTED, SIZE, Found, Manner
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(120),
+    pytest.mark.shmzmq_only("counts the copies of this library; pyzmq's are a part of the benchmark"),
+    pytest.mark.skipif(baselines.compiler() is None, reason="no C compiler (cc) to build the counter with"),
+]
+
+STRAY_BYTES = SIZE // 2
+"""Copies of other things over a whole run: less than half a message, so that no message hides in them."""
+
+
+@pytest.fixture(scope="module")
+def counter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copies.build(tmp_path_factory.mktemp("counter"))
+
+
+def counted(manner: Manner, counter: Path, scratch: Path) -> Found:
+    return copies.count(rivals.named("shmzmq"), manner, counter, scratch)
+
+
+def expect_copies(found: Found, sender: int, receiver: int) -> None:
+    """So many copies of each message in the sender and each receiver; none in pieces, none by the kernel."""
+    expected = [sender] + [receiver] * len(found.receivers)
+    processes = [found.sender, *found.receivers]
+    assert [one.large_calls for one in processes] == [times * COUNTED for times in expected]
+    for one, times in zip(processes, expected, strict=True):
+        assert abs(one.copied_bytes - times * COUNTED * SIZE) < STRAY_BYTES, (one, times)
+        assert one.kernel_bytes < STRAY_BYTES, one
+
+
+def test_native_module_leaves_memcpy_to_libc():
+    """Otherwise the counter sees nothing: Rust's copies must be calls that the dynamic linker resolves."""
+    spec = importlib.util.find_spec("shmzmq._native")
+    assert spec is not None
+    assert spec.origin is not None
+    undefined = subprocess.run(
+        ["nm", "-D", "--undefined-only", spec.origin], capture_output=True, text=True, check=True
+    ).stdout
+    assert "memcpy" in undefined
+
+
+def test_plain_send_and_recv_copy_once_in_and_once_out(counter, tmp_path):
+    expect_copies(counted(copies.PLAIN, counter, tmp_path), sender=1, receiver=1)
+
+
+def test_recv_into_copies_straight_into_the_given_memory(counter, tmp_path):
+    expect_copies(counted(copies.INTO, counter, tmp_path), sender=1, receiver=1)
