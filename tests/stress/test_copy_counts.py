@@ -27,6 +27,10 @@ STRAY_BYTES = SIZE // 2
 """Copies of other things over a whole run: less than half a message, so that no message hides in them."""
 
 
+FEW_FAULTS = 2
+"""Page faults per message that are other things' too; a message whose pages fault has 256."""
+
+
 @pytest.fixture(scope="module")
 def counter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copies.build(tmp_path_factory.mktemp("counter"))
@@ -46,6 +50,12 @@ def expect_copies(found: Found, sender: int, receiver: int) -> None:
         assert one.kernel_bytes < STRAY_BYTES, one
 
 
+def expect_few_faults(found: Found) -> None:
+    """Memory is used again: neither end's pages are new to it."""
+    faults = [one.faults / COUNTED for one in (found.sender, *found.receivers)]
+    assert max(faults) < FEW_FAULTS, faults
+
+
 def test_native_module_leaves_memcpy_to_libc():
     """Otherwise the counter sees nothing: Rust's copies must be calls that the dynamic linker resolves."""
     spec = importlib.util.find_spec("shmzmq._native")
@@ -63,3 +73,37 @@ def test_plain_send_and_recv_copy_once_in_and_once_out(counter, tmp_path):
 
 def test_recv_into_copies_straight_into_the_given_memory(counter, tmp_path):
     expect_copies(counted(copies.INTO, counter, tmp_path), sender=1, receiver=1)
+
+
+needs_numpy = pytest.mark.skipif(
+    importlib.util.find_spec("numpy") is None, reason="numpy is not installed; the children send its arrays"
+)
+
+
+def test_frame_is_received_without_a_copy(counter, tmp_path):
+    found = counted(copies.FRAMES, counter, tmp_path)
+    expect_copies(found, sender=1, receiver=0)
+    expect_few_faults(found)
+
+
+def test_lent_memory_is_sent_and_received_without_a_copy(counter, tmp_path):
+    found = counted(copies.ZERO, counter, tmp_path)
+    expect_copies(found, sender=0, receiver=0)
+    expect_few_faults(found)
+
+
+def test_publisher_copies_once_for_eight_subscribers_that_copy_nothing(counter, tmp_path):
+    found = counted(copies.PUBLISHED, counter, tmp_path)
+    expect_copies(found, sender=1, receiver=0)
+    expect_few_faults(found)
+
+
+@needs_numpy
+def test_array_is_copied_once_in_and_never_out(counter, tmp_path):
+    expect_copies(counted(copies.ARRAY, counter, tmp_path), sender=1, receiver=0)
+
+
+@needs_numpy
+def test_strided_array_is_gathered_by_numpy_and_copied_no_more(counter, tmp_path):
+    """numpy gathers in a loop of its own, which is no memcpy: a copy beyond it would show."""
+    expect_copies(counted(copies.STRIDED, counter, tmp_path), sender=0, receiver=0)

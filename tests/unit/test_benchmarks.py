@@ -245,9 +245,12 @@ def test_round_trip_that_slept_is_no_measure_for_one_that_spun():
 
 @pytest.mark.slow
 @pytest.mark.shmzmq_only("the benchmark starts its own processes, of both libraries")
-@pytest.mark.parametrize("case", ["fanout", "peers", "patterns", "sizes", "zero"])
+@pytest.mark.parametrize("case", ["fanout", "peers", "patterns", "sizes", "zero", "video"])
 def test_case_measures_and_nobody_loses_a_message(tmp_path, case):
-    named = (rivals.named(name) for name in ("shmzmq", "pyzmq-ipc", "pyzmq-ipc-frames", "flag-ring-10"))
+    named = (
+        rivals.named(name)
+        for name in ("shmzmq", "shmzmq-zero", "pyzmq-ipc", "pyzmq-ipc-frames", "flag-ring-10")
+    )
     plan = harness.Plan(
         rivals=[rival for rival in named if rival.available()],
         sizes=[32],
@@ -264,10 +267,11 @@ def test_case_measures_and_nobody_loses_a_message(tmp_path, case):
         readers=(1, 2),
         router_peers=20,
         curve=[4352, 65536],
+        frames=20,
     )
     run = harness.Run(plan, Results([rival.name for rival in plan.rivals]), tmp_path)
     CASES[case](run)
     assert {key: one.error for key, one in run.results.series.items() if one.error} == {}
-    here = {"sizes": sizes.SUBJECTS, "zero": zero.QUEUING}.get(case, ())
+    here = {"sizes": sizes.SUBJECTS, "zero": zero.QUEUING, "video": ("shmzmq", "pyzmq-ipc")}.get(case, ())
     taking_part = {rival.name for rival in plan.rivals if case in rival.kinds or rival.name in here}
     assert {key.subject for key in run.results.series} >= taking_part
