@@ -1,6 +1,6 @@
 """`zmq.error`: pyzmq's name for the exceptions.
 
-Knows    which names pyzmq programs import from here, and ForkedError beside them.
+Knows    which names pyzmq programs import from here, and our own beside them.
 Refuses  to define anything: errors.py does.
 """
 
@@ -11,6 +11,7 @@ from .errors import (
     ContextTerminated,
     DraftFDWarning,
     ForkedError,
+    FormatError,
     InterruptedSystemCall,
     NotDone,
     ZMQBaseError,
@@ -24,6 +25,7 @@ __all__ = [
     "ContextTerminated",
     "DraftFDWarning",
     "ForkedError",
+    "FormatError",
     "InterruptedSystemCall",
     "NotDone",
     "ZMQBaseError",

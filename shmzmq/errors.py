@@ -24,6 +24,7 @@ __all__ = [
     "ContextTerminated",
     "DraftFDWarning",
     "ForkedError",
+    "FormatError",
     "InterruptedSystemCall",
     "NotDone",
     "OutOfMemory",
@@ -185,6 +186,14 @@ class ForkedError(ZMQError):
             f"{strerror(ENOTSOCK)} (this {what} was made by process {creator_pid} and does not work in its "
             f"forked child {self.pid}: make a new Context in the child)",
         )
+
+
+class FormatError(ZMQBaseError, ValueError):
+    """What was received is not what `recv_array` or `recv_pyobj` reads. Ours.
+
+    Next     receive the next message: exactly this one is consumed. If it comes again, look at who sends:
+             the peer speaks something else (read it with `recv_multipart`), or a newer version.
+    """
 
 
 class ZMQBindError(ZMQBaseError):

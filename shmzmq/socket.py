@@ -12,7 +12,6 @@ import itertools
 import json
 import math
 import os
-import pickle
 import random
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -23,6 +22,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, TypedDict, overload
 from weakref import WeakValueDictionary
 
+from . import pickles
 from ._backend import NativeSocket, drain_log
 from .attributes import SocketAttributes
 from .constants import Event, Flag, PollEvent, ShmEvent, ShmOption, SocketOption, SocketType, _OptType
@@ -811,15 +811,38 @@ class Socket(NativeSocket, SocketAttributes, Generic[_ReturnT_co]):
     recv_unicode = recv_string
 
     def send_pyobj(
-        self, obj: object, flags: int = 0, protocol: int = pickle.DEFAULT_PROTOCOL, **kwargs: Any
+        self, obj: object, flags: int = 0, protocol: int = pickles.PROTOCOL, **kwargs: Any
     ) -> MessageTracker | None:
-        """Send a pickled object. Receive it only from peers you trust."""
-        tracker: MessageTracker | None = self.send(pickle.dumps(obj, protocol), flags=flags, **kwargs)
+        """Send a pickled object. Receive it only from peers you trust.
+
+        Shape    protocol: pickle's. From 5 on, buffers of 64 KiB and more in the object (numpy arrays, for
+                 example) follow the pickle as frames of their own and are not copied into it, unless flags
+                 have SNDMORE. All else is one frame, as pyzmq's; keywords are those of `send`.
+        Raises   what pickling and `send` raise; nothing was sent.
+        """
+        frames = pickles.dumped(obj, protocol, apart=not flags & Flag.SNDMORE)
+        tracker: MessageTracker | None
+        if isinstance(frames, list):
+            tracker = self.send_multipart(frames, flags=flags, **kwargs)
+        else:
+            tracker = self.send(frames, flags=flags, **kwargs)
         return tracker
 
     def recv_pyobj(self, flags: int = 0) -> Any:
-        """Receive a pickled object. Unpickling runs code: only from peers you trust."""
-        return self._deserialize(self.recv(flags), pickle.loads)
+        """Receive a pickled object. Unpickling runs code: only from peers you trust.
+
+        A pickle that is one frame leaves the frames after it to the next call, as in pyzmq. What came in
+        frames of its own is not copied again: it is writable and lies in the memory of the frame.
+
+        Raises   FormatError  the frames are not what was announced; the message is consumed.
+                 and what `recv` and unpickling raise.
+        Threads  one at a time, where objects come with frames of their own: those are a second receive.
+        """
+        return self._deserialize(self.recv(flags), lambda first: pickles.loaded(first, self._rest))
+
+    def _rest(self) -> list[Frame]:
+        """Receive what is left of the message whose frame was received last."""
+        return self.recv_multipart(copy=False) if self.get(_O.RCVMORE) else []
 
     def send_json(self, obj: object, flags: int = 0, **kwargs: Any) -> MessageTracker | None:
         """Send an object as JSON; keywords that `send` does not have go to `json.dumps`."""

@@ -43,6 +43,8 @@ DIFFERS: dict[str, str] = {
     "Socket.send": "`routing_id` and `group` given: ZMQError EINVAL, in pyzmq's wheels RuntimeError",
     "Socket.send_multipart": "draft arguments by name instead of `**kwargs`; any iterable of frames will do",
     "Socket.send_json": "`copy` and `track` are `send`'s; in pyzmq they go to `json.dumps` and are TypeError",
+    "Socket.send_pyobj": "protocol 5 unless given; buffers of 64 KiB and more then are frames of their own",
+    "Socket.recv_pyobj": "reads such frames; frames that are not what was announced are a FormatError",
     "Socket.set": "`HWM` by number sets both marks; EINVAL in pyzmq",
     "Socket.get": "`HWM` by number reads SNDHWM; EINVAL in pyzmq",
     "Socket.setsockopt": "as `set`",

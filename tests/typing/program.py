@@ -54,8 +54,9 @@ def exceptions() -> None:
         zmq.ForkedError(1, "socket"),
         zmq.ZMQBindError("text"),
         zmq.NotDone(),
+        zmq.FormatError("text"),
     )
-    assert len(made) == 7
+    assert len(made) == 8
     assert_type(zmq.ZMQError(zmq.EINVAL).errno, int | None)
     assert_type(zmq.ZMQError(zmq.EINVAL).strerror, str)
     assert_type(zmq.ForkedError().creator_pid, int)

@@ -20,7 +20,7 @@ import shmzmq.errors as ours
 from shmzmq.constants import Errno
 
 CLASS_NAMES = list(theirs.__all__)
-OWN_NAMES = {"ForkedError", "OutOfMemory"}
+OWN_NAMES = {"ForkedError", "FormatError", "OutOfMemory"}
 
 
 def build(module, kind, args, kwargs):
