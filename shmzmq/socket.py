@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, TypedDict, overload
 from weakref import WeakValueDictionary
 
-from . import pickles
+from . import arrays, pickles
 from ._backend import NativeSocket, drain_log
 from .attributes import SocketAttributes
 from .constants import Event, Flag, PollEvent, ShmEvent, ShmOption, SocketOption, SocketType, _OptType
@@ -45,6 +45,8 @@ from .transports import Bound, transport_of
 from .transports.base import BindPlan
 
 if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
     from typing_extensions import Buffer, TypeVar
 
     from .frame import Frame, MessageTracker
@@ -843,6 +845,38 @@ class Socket(NativeSocket, SocketAttributes, Generic[_ReturnT_co]):
     def _rest(self) -> list[Frame]:
         """Receive what is left of the message whose frame was received last."""
         return self.recv_multipart(copy=False) if self.get(_O.RCVMORE) else []
+
+    def send_array(
+        self, a: NDArray[Any] | numpy.generic, flags: int = 0, copy: bool = True, track: bool = False
+    ) -> MessageTracker | None:
+        """Send a numpy array as a message of two frames: a header and its bytes.
+
+        Shape    a: any dtype but objects, any shape, any strides; a numpy scalar counts as 0-d. Its bytes are
+                 copied once, and an array that is not contiguous is gathered on the way. With copy=False an
+                 array that fills a block of `alloc` is not copied at all: the block is sent.
+        Returns  None; with copy=False and track=True a MessageTracker.
+        Waits    as `send`; a large array that is gathered waits for room in the arena too, as `alloc`.
+        Raises   TypeError   no array, a subclass that would lose something (a mask, units), a dtype that is
+                             not numpy's own or holds objects; nothing was sent.
+                 ValueError  SNDMORE: frames may stand before an array, not behind it; or the block was sent.
+                 and what `send` and `alloc` raise; nothing was sent.
+        """
+        return arrays.send(self, a, flags, copy, track)
+
+    def recv_array(self, flags: int = 0, copy: bool = True) -> NDArray[Any]:
+        """Receive a numpy array that was sent by `send_array`, or what is left of such a message.
+
+        Returns  a writable array: with memory of its own, or with copy=False on the memory of the frame,
+                 which lives as long as the array or any view of it.
+        Waits    up to RCVTIMEO milliseconds, as `recv`.
+        Raises   FormatError  it is no array, or not one that a peer may send; the message is consumed.
+                 ImportError  numpy is not installed; nothing was received.
+                 and what `recv` raises; nothing was received.
+        """
+        arrays.need_numpy()
+        return self._deserialize(
+            self.recv_multipart(flags, copy=False), lambda frames: arrays.array_of(frames, copy)
+        )
 
     def send_json(self, obj: object, flags: int = 0, **kwargs: Any) -> MessageTracker | None:
         """Send an object as JSON; keywords that `send` does not have go to `json.dumps`."""

@@ -13,6 +13,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, assert_type
 
+import numpy
+from numpy.typing import NDArray
+
 import shmzmq as zmq
 from shmzmq.socket import Peer
 from shmzmq.utils.monitor import parse_monitor_message, recv_monitor_message
@@ -229,6 +232,17 @@ def convenience(one: zmq.Socket, other: zmq.Socket) -> None:
     assert_type(other.recv_serialized(text), str)
 
 
+def arrays(one: zmq.Socket, other: zmq.Socket) -> None:
+    array = numpy.arange(6.0).reshape(2, 3)
+    assert_type(one.send_array(array), zmq.MessageTracker | None)
+    assert_type(other.recv_array(), NDArray[Any])
+    assert_type(one.send_array(array.T[::2], flags=0, copy=False, track=True), zmq.MessageTracker | None)
+    received: NDArray[numpy.float64] = other.recv_array(flags=0, copy=False)
+    assert received.shape == (2, 2)
+    one.send_array(numpy.float32(1))
+    assert other.recv_array().ndim == 0
+
+
 def bursts(one: zmq.Socket, other: zmq.Socket) -> None:
     assert_type(one.send_many([b"a", (b"b", bytearray(b"c"))]), int)
     assert_type(one.send_many(iter([zmq.Frame(b"d")]), flags=zmq.DONTWAIT, copy=False), int)
@@ -356,6 +370,7 @@ def main() -> None:
             other.connect("inproc://pair")
             bytes_and_frames(one, other)
             convenience(one, other)
+            arrays(one, other)
             frames(one, other)
             bursts(one, other)
             peers(one, other)

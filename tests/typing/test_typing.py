@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy  # noqa: F401  # program.py uses it, and its first import starts threads that stay
 import pytest
 
 import shmzmq
