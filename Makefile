@@ -1,5 +1,5 @@
 # The verbs. CI calls these and nothing else; so can you.
-.PHONY: help develop test test-native loom lint format stubs wheel bench stress differential docs surface
+.PHONY: help develop test test-native loom lint format stubs wheel bench stress soak differential docs surface
 
 WHEEL_DIR ?= dist
 
@@ -48,6 +48,9 @@ bench:  ## the full benchmark, rivals beside us in the same run (about a quarter
 
 stress:  ## the long runs: ten million messages, two hundred kills, a thousand peers; see tests/stress/SCENARIOS.md
 	SHMZMQ_STRESS_MESSAGES=10000000 SHMZMQ_STRESS_KILLS=200 python -m pytest -m "stress or slow or not slow" tests/stress tests/crash --timeout 1800
+
+soak:  ## an hour of mixed sizes up to 64 MiB with kills and held frames; the ledger goes to soak.json
+	python tests/stress/mixed_sizes.py --seconds 3600 --report soak.json
 
 differential:  ## twenty thousand random programs on pyzmq and on shmzmq: the same values, the same errors
 	SHMZMQ_DIFFERENTIAL_PROGRAMS=20000 python -m pytest tests/compat/test_differential.py
