@@ -217,13 +217,14 @@ class Frame(NativeFrame):
             return view.nbytes
 
     def __bytes__(self) -> builtins.bytes:
-        return self.bytes
+        with memoryview(self) as view:  # what is there now; `bytes` is what was there when it was asked first
+            return view.tobytes()
 
     def __repr__(self) -> str:
-        data = self.bytes
-        shown = f"{data[:12]!r}..." if len(data) > 16 else repr(data)
-        size = f"{len(data)}B" if len(data) > 16 else ""
-        return f"<shmzmq.Frame({shown}{size})>"
+        size = len(self)
+        with memoryview(self).cast("B") as view:
+            shown = f"{view[:12].tobytes()!r}...{size}B" if size > 16 else repr(view.tobytes())
+        return f"<shmzmq.Frame({shown})>"
 
     def __copy__(self) -> Self:
         return self.fast_copy()

@@ -441,6 +441,16 @@ def test_frame_shows_as_its_repr(zmq):
     assert repr(frame).endswith("zmq.Frame(b'content')>")
 
 
+def test_bytes_of_a_frame_are_what_was_written_into_it(flow):
+    push, pull = flow
+    push.send(b"before")
+    frame = pull.recv(copy=False)
+    assert bytes(frame) == frame.bytes == b"before"
+    frame.buffer[:6] = b"behind"
+    assert bytes(frame) == b"behind"
+    assert frame.bytes == b"before", "made once"
+
+
 def test_long_frame_is_cut_in_its_repr(zmq):
     assert repr(zmq.Frame(b"0123456789abcdef" * 10)).endswith("zmq.Frame(b'0123456789ab'...160B)>")
 
