@@ -83,6 +83,13 @@ def zmq(backend: str) -> ModuleType:
     return module
 
 
+@pytest.fixture(scope="session")
+def np() -> ModuleType:
+    """numpy, imported before the possessions are counted: it starts threads and keeps them."""
+    module: ModuleType = pytest.importorskip("numpy")
+    return module
+
+
 # --- the leak check ----------------------------------------------------------------------------------------
 
 

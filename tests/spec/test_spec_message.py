@@ -191,6 +191,28 @@ def test_any_contiguous_buffer_may_be_a_part(flow, kind):
     expect(pull, b"\x01\x02\x03\x04", b"", b"\x01\x02\x03\x04")
 
 
+ARRAYS = {
+    "Fortran's order": lambda np: np.asfortranarray(np.arange(40_000, dtype="u2").reshape(200, 200)),
+    "transposed": lambda np: np.arange(90_000, dtype="u4").reshape(300, 300).T,
+    "read-only": lambda np: np.frombuffer(pattern(80_000), "u1"),
+    "structured": lambda np: np.zeros(20_000, [("a", "i4"), ("b", "f8")]),
+    "half floats": lambda np: np.arange(20_000, dtype="f2"),
+    "no dimension": lambda np: np.array(3.25),
+    "empty": lambda np: np.zeros((0, 5)),
+}
+
+
+@pytest.mark.parametrize("copying", [True, False], ids=["copy", "no copy"])
+@pytest.mark.parametrize("kind", ARRAYS)
+def test_contiguous_array_is_sent_as_it_lies_in_memory(np, flow, kind, copying):
+    push, pull = flow
+    thing = ARRAYS[kind](np)
+    push.send(thing, copy=copying)
+    expect(pull, thing.tobytes("A"))
+    push.send_multipart([b"head", thing], copy=copying)
+    expect(pull, b"head", thing.tobytes("A"))
+
+
 def test_send_copies_what_may_change(flow):
     push, pull = flow
     data = bytearray(b"before")

@@ -64,12 +64,6 @@ def loans(socket):
     return socket.stats()["loans"]
 
 
-@pytest.fixture(scope="session")
-def np():
-    """numpy, imported before the possessions are counted: it starts threads and keeps them."""
-    return pytest.importorskip("numpy")
-
-
 @pytest.fixture
 def flow(zmq, sockets, ipc):
     """A PUSH connected to a bound PULL, over ipc."""

@@ -75,8 +75,9 @@ impl Held {
                 return Ok(Held::other(other));
             }
             let mut other = Box::new(Other::View(ffi::Py_buffer::new()));
+            // Fortran's order is as good as C's: the bytes go as they lie there.
             if let Other::View(view) = &mut *other
-                && ffi::PyObject_GetBuffer(object, view, ffi::PyBUF_SIMPLE) != 0
+                && ffi::PyObject_GetBuffer(object, view, ffi::PyBUF_ANY_CONTIGUOUS) != 0
             {
                 // There is nothing to be released.
                 std::mem::forget(std::mem::replace(&mut *other, Other::Received(Payload::empty())));
