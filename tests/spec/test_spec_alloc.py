@@ -1167,7 +1167,7 @@ def test_message_of_more_than_4_gib_crosses(zmq, ctx, sockets, ipc, task, way):
     if hasattr(zmq, "SHM_MAX"):
         ctx.set(zmq.SHM_MAX, ENOUGH)
     marks = {0: 1, 4095: 2, (1 << 31) - 1: 3, 1 << 31: 4, (4 << 30) - 1: 5, 4 << 30: 6}
-    push, pull = sockets(zmq.PUSH, sndtimeo=120_000), sockets(zmq.PULL, rcvtimeo=120_000)
+    push, pull = sockets(zmq.PUSH, sndtimeo=60_000), sockets(zmq.PULL, rcvtimeo=60_000)
     pull.bind(ipc)
     push.connect(ipc)
     with mmap.mmap(-1, HUGE) as source:  # pages that nobody wrote to cost nothing
@@ -1179,7 +1179,7 @@ def test_message_of_more_than_4_gib_crosses(zmq, ctx, sockets, ipc, task, way):
         else:
             got = mmap.mmap(-1, HUGE)
             assert pull.recv_into(got) == HUGE
-        sending.result(120)
+        sending.result(60)
     with memoryview(got) as view:
         assert view.nbytes == HUGE
         assert {place: view[place] for place in marks} == marks
