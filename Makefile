@@ -47,7 +47,7 @@ bench:  ## the full benchmark, rivals beside us in the same run (about a quarter
 	python -m benchmarks
 
 stress:  ## the long runs: ten million messages, two hundred kills, a thousand peers; see tests/stress/SCENARIOS.md
-	SHMZMQ_STRESS_MESSAGES=10000000 SHMZMQ_STRESS_KILLS=200 SHMZMQ_STRESS_LOANS=1000000 SHMZMQ_SOAK_SECONDS=300 \
+	SHMZMQ_STRESS_MESSAGES=10000000 SHMZMQ_STRESS_KILLS=200 SHMZMQ_STRESS_LOANS=1000000 SHMZMQ_SOAK_SECONDS=300 SHMZMQ_STRESS_HUGE=1 \
 	python -m pytest -m "stress or slow or not slow" tests/stress tests/crash tests/transports/test_loans.py --timeout 1800
 
 soak:  ## an hour of mixed sizes up to 64 MiB with kills and held frames; the ledger goes to soak.json
