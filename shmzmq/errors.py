@@ -262,7 +262,7 @@ CLASS_OF_ERRNO: Final[Mapping[int, type[Again | ContextTerminated | InterruptedS
 def error_for(code: int, detail: str = "") -> ZMQError:
     """Make the exception for an errno: its own class, and the text "strerror (detail)".
 
-    Returns  Again, ContextTerminated, InterruptedSystemCall or OutOfMemory for their errnos, else a plain ZMQError.
+    Returns  Again, ContextTerminated, InterruptedSystemCall or OutOfMemory for their errnos, else ZMQError.
     """
     _last.errno = code
     kind = CLASS_OF_ERRNO.get(code)

@@ -216,7 +216,7 @@ class Sender(Actor):
         """The body as an object to send, and how it was made: in a block of the arena, or in our memory."""
         size = len(prefix) + head.length
         block = None
-        if hasattr(zmq.Socket, "alloc") and self.dice.random() < 0.4:
+        if self.dice.random() < 0.4:
             try:
                 block = self.kinds[head.kind].alloc(size)
             except (zmq.Again, MemoryError):

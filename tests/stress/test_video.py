@@ -16,7 +16,6 @@ import time
 import bodies
 import pytest
 
-import shmzmq
 from kit import CAP, CAP_MS, wait_until
 
 FRAMES = int(os.environ.get("SHMZMQ_VIDEO_FRAMES", "300"))
@@ -27,7 +26,6 @@ STREAM_CAP = 20 + FRAMES / 10  # a machine that manages ten a second is slow and
 PROBE = b"is anybody there?"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(4 * STREAM_CAP)]
-needs_alloc = pytest.mark.skipif(not hasattr(shmzmq.Socket, "alloc"), reason="this build has no arenas")
 
 
 # --- the publisher -----------------------------------------------------------------------------------------
@@ -177,7 +175,7 @@ def shoot(publisher, count):
     return number
 
 
-@pytest.mark.parametrize("way", ["plain", pytest.param("alloc", marks=needs_alloc)])
+@pytest.mark.parametrize("way", ["plain", "alloc"])
 @pytest.mark.parametrize(
     "roles",
     [("looks", "looks", "looks"), ("looks", "keeps", "writes")],
@@ -191,7 +189,7 @@ def test_every_consumer_gets_every_frame_in_order_and_unchanged(studio, roles, w
     publisher.result(2 * CAP)
 
 
-@pytest.mark.parametrize("way", ["plain", pytest.param("alloc", marks=needs_alloc)])
+@pytest.mark.parametrize("way", ["plain", "alloc"])
 def test_consumers_do_not_notice_the_death_of_one_that_held_ten(studio, way):
     total = 60 + 10 + 60
     publisher, consumers = studio(way, ("looks", total), ("keeps", total), ("holds ten", 70))
@@ -204,7 +202,6 @@ def test_consumers_do_not_notice_the_death_of_one_that_held_ten(studio, way):
     publisher.result(2 * CAP)
 
 
-@needs_alloc
 @pytest.mark.shmzmq_only("nothing is lent by libzmq")
 @pytest.mark.parametrize("way", ["plain", "alloc"])
 def test_arena_is_as_large_as_before_within_a_second_of_a_holders_death(studio, way):

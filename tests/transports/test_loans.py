@@ -34,7 +34,6 @@ REUSES = 60  # messages that would take a block again if it were free: many time
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
 ours = pytest.mark.shmzmq_only("frames of libzmq own their memory; nothing is lent")
-needs_alloc = pytest.mark.skipif(not hasattr(shmzmq.Socket, "alloc"), reason="this build has no arenas")
 
 
 def body(number: int, size: int) -> bytes:
@@ -197,7 +196,6 @@ def test_whatever_looks_at_a_frame_keeps_its_bytes(flow, np, keeper, size):
 
 
 @ours
-@needs_alloc
 @pytest.mark.parametrize("keeper", KEEPERS)
 def test_block_comes_back_when_the_last_that_looks_at_it_goes(flow, np, keeper):
     push, pull = flow
@@ -210,7 +208,6 @@ def test_block_comes_back_when_the_last_that_looks_at_it_goes(flow, np, keeper):
 
 
 @ours
-@needs_alloc
 def test_small_frames_and_copies_are_no_loans(flow):
     push, pull = flow
     push.send(b"small")
@@ -226,7 +223,6 @@ def test_small_frames_and_copies_are_no_loans(flow):
 
 
 @ours
-@needs_alloc
 def test_frame_without_a_copy_is_the_block_itself(flow):
     """Receiving the same size again and again takes no memory per frame, and finds the same block again."""
     push, pull = flow
@@ -496,7 +492,6 @@ class Ring:
 
 
 @ours
-@needs_alloc
 def test_frame_in_a_cycle_comes_back_when_it_is_collected(flow):
     push, pull = flow
     gc.disable()
@@ -511,7 +506,6 @@ def test_frame_in_a_cycle_comes_back_when_it_is_collected(flow):
 
 
 @ours
-@needs_alloc
 def test_frames_may_be_let_go_by_any_thread_while_others_send_and_receive(flow):
     push, pull = flow
     kept, failed = [], []
@@ -594,9 +588,7 @@ print("kept")
 
 @pytest.mark.slow
 @ours
-@pytest.mark.parametrize(
-    "life", [pytest.param(life, marks=needs_alloc) if "alloc" in LIVES[life] else life for life in LIVES]
-)
+@pytest.mark.parametrize("life", LIVES)
 def test_program_ends_in_silence_with_live(ipc, life):
     if life == "arrays" and find_spec("numpy") is None:
         pytest.skip("needs numpy")
@@ -817,7 +809,6 @@ def use_blocks(zmq, link, blocks):
 
 
 @ours
-@needs_alloc
 @pytest.mark.parametrize("size", [100, *SIZES])
 def test_block_that_was_not_sent_survives_a_fork(flow, run_child, size):
     push, pull = flow
@@ -880,7 +871,6 @@ def hold_and_wait(zmq, link, endpoint, name, count):
 
 @pytest.mark.slow
 @ours
-@needs_alloc
 def test_blocks_of_a_receiver_killed_while_it_held_ten_are_back_within_a_second(zmq, sockets, ipc, run_child):
     size = 6_000_000
     router = sockets(zmq.ROUTER, router_mandatory=1, rcvtimeo=2 * CAP_MS, sndtimeo=4 * CAP_MS)
@@ -916,7 +906,6 @@ def test_blocks_of_a_receiver_killed_while_it_held_ten_are_back_within_a_second(
 
 
 @ours
-@needs_alloc
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [20_000, 1 << 20])
 def test_loans_beyond_the_bound_become_copies_and_the_sender_never_starves(zmq, sockets, ipc, size):

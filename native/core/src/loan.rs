@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use shmzmq_shm::arena::block_bytes;
 use shmzmq_shm::fork::{self, Fd};
 use shmzmq_shm::part::Described;
 use shmzmq_shm::private::PrivateMap;
@@ -66,7 +67,7 @@ impl Lender {
     fn may_hold(&self, len: usize) -> bool {
         let loans = self.loans.load(Ordering::Relaxed);
         let bytes = self.bytes.load(Ordering::Relaxed);
-        loans == 0 || (loans < LOANS_MAX && bytes.saturating_add(len as u64) <= self.bound)
+        loans == 0 || (loans < LOANS_MAX && bytes.saturating_add(block_bytes(len as u64)) <= self.bound)
     }
 }
 
@@ -189,7 +190,7 @@ impl Place<'_> {
             return None;
         }
         lender.loans.fetch_add(1, Ordering::Relaxed);
-        lender.bytes.fetch_add(self.described.len, Ordering::Relaxed);
+        lender.bytes.fetch_add(block_bytes(self.described.len), Ordering::Relaxed);
         lender.held.fetch_add(1, Ordering::Relaxed);
         let (offset, len) = (self.described.offset as usize, self.bytes());
         map.hold(offset, len);
@@ -256,7 +257,7 @@ impl Drop for Loan {
             self.map.scrub(self.offset, self.len.next_multiple_of(page));
         }
         self.lender.loans.fetch_sub(1, Ordering::Relaxed);
-        self.lender.bytes.fetch_sub(self.len as u64, Ordering::Relaxed);
+        self.lender.bytes.fetch_sub(block_bytes(self.len as u64), Ordering::Relaxed);
         self.lender.held.fetch_sub(1, Ordering::Relaxed);
         self.lender.give_back(self.block);
     }

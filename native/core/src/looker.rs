@@ -12,7 +12,7 @@ use crate::reactor::{Io, Next};
 use crate::socket::Socket;
 
 /// Between two looks at an arena that is in use, and at one that others keep from shrinking.
-const SOON: Duration = Duration::from_millis(250);
+const SOON: Duration = Duration::from_millis(200);
 const LATER: Duration = Duration::from_secs(5);
 
 pub struct Looker {

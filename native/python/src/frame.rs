@@ -67,7 +67,8 @@ pub unsafe fn done_tracker(py: Python<'_>, sent: *mut ffi::PyObject) -> PyResult
 /// Of a block, or of a frame that holds one.
 fn usage(sent: &Bound<'_, PyAny>) -> Option<Usage> {
     let memory = sent.cast::<Frame>().ok().and_then(|frame| frame.borrow().memory(sent.py()));
-    let block = memory.as_ref().map_or(sent, |memory| memory.bind(sent.py()));
+    let memory = memory.map(|memory| memory.into_bound(sent.py()));
+    let block = memory.as_ref().unwrap_or(sent);
     block.cast::<Block>().ok().map(|block| block.get().usage())
 }
 

@@ -72,9 +72,11 @@ unsafe extern "C" fn send(
             let tracked =
                 given.truth(py, 3, false)? && (!given.truth(py, 2, true)? || frame::is_tracked(py, data));
             let tracker = if tracked { frame::done_tracker(py, data)? } else { none() };
+            // A send that fails lets go of it.
+            let tracker = Bound::from_owned_ptr(py, tracker);
             send_one(py, socket, data, given.int(py, 1)?)?;
             // By now the bytes are in a ring or a queue: the caller may change its buffer.
-            Ok(tracker)
+            Ok(tracker.into_ptr())
         })
     }
 }

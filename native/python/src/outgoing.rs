@@ -28,7 +28,9 @@ enum Other {
     Received(Payload),
     /// A block that was filled to be sent.
     Block {
-        block: Py<Block>,
+        /// A reference of our own. Not a `Py`: that lets go only when pyo3 knows of the GIL, and in the raw
+        /// methods it does not.
+        block: *mut ffi::PyObject,
         payload: Payload,
         sent: Cell<bool>,
     },
@@ -135,14 +137,14 @@ impl Other {
     /// A block, or a received frame that is still in its sender's; None for anything else.
     fn of(object: &Bound<'_, PyAny>) -> PyResult<Option<Box<Other>>> {
         let memory = match object.cast::<Frame>() {
-            Ok(frame) => frame.borrow().memory(object.py()),
+            Ok(frame) => frame.borrow().memory(object.py()).map(|memory| memory.into_bound(object.py())),
             Err(_) => None,
         };
-        let object = memory.as_ref().map_or(object, |memory| memory.bind(object.py()));
+        let object = memory.as_ref().unwrap_or(object);
         if let Ok(block) = object.cast::<Block>() {
             let payload = block.get().begin_send()?;
             let sent = Cell::new(false);
-            return Ok(Some(Box::new(Other::Block { block: block.clone().unbind(), payload, sent })));
+            return Ok(Some(Box::new(Other::Block { block: block.clone().into_ptr(), payload, sent })));
         }
         let received = object.cast::<Loan>().ok();
         Ok(received.map(|loan| Box::new(Other::Received(loan.get().payload()))))
@@ -154,7 +156,13 @@ impl Drop for Other {
         match self {
             // SAFETY: filled by PyObject_GetBuffer above, released once, under the GIL.
             Other::View(view) => unsafe { ffi::PyBuffer_Release(view) },
-            Other::Block { block, sent, .. } => block.get().end_send(sent.get()),
+            Other::Block { block, sent, .. } => {
+                // SAFETY: a reference of our own to a Block, and the GIL is held wherever a call ends.
+                let block = unsafe {
+                    Bound::from_owned_ptr(Python::assume_attached(), *block).cast_into_unchecked::<Block>()
+                };
+                block.get().end_send(sent.get());
+            }
             Other::Received(_) => {}
         }
     }

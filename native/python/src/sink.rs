@@ -82,7 +82,12 @@ impl PySink {
                     if self.made.is_null() { std::ptr::null_mut() } else { bytes::data(self.made) }
                 }
                 Become::ByteArray => {
-                    self.made = ffi::PyByteArray_FromStringAndSize(std::ptr::null(), len as ffi::Py_ssize_t);
+                    // Made empty first: one that finds no memory at once complains of exported buffers.
+                    self.made = ffi::PyByteArray_FromStringAndSize(std::ptr::null(), 0);
+                    if !self.made.is_null() && ffi::PyByteArray_Resize(self.made, len as ffi::Py_ssize_t) != 0
+                    {
+                        ffi::Py_DECREF(std::mem::replace(&mut self.made, std::ptr::null_mut()));
+                    }
                     if self.made.is_null() {
                         std::ptr::null_mut()
                     } else {

@@ -45,14 +45,17 @@ const CLASSES: usize = 64;
 const FIRST_SEGMENT_BYTES: u64 = 256 * 1024;
 /// No segment is larger, unless a single block is.
 const SEGMENT_BYTES_MAX: u64 = 256 << 20;
-/// Blocks of a class that are kept although nobody used them lately.
-const SPARE: usize = 2;
-/// Looks in a row that found a class unused before the spare blocks go too.
-const IDLE_LOOKS: u32 = 20;
+/// Looks in a row that found a class unused before its last block goes too.
+const IDLE_LOOKS: u32 = 25;
 
 /// The size class for `len` bytes, and the bytes of its blocks. None: absurd.
 fn class_of(len: u64) -> Option<(usize, u64)> {
     (0..CLASSES).map(|class| (class, class_bytes(class))).find(|(_, bytes)| *bytes >= len)
+}
+
+/// Bytes of the block that `len` bytes take.
+pub fn block_bytes(len: u64) -> u64 {
+    class_of(len).map_or(len, |(_, bytes)| bytes)
 }
 
 fn class_bytes(class: usize) -> u64 {
@@ -206,8 +209,9 @@ struct Class {
     /// Free blocks of segments that do not drain, the warmest last.
     free: Vec<u32>,
     used: usize,
-    /// Most that were used since the last look.
+    /// Most that were used since the last look, and between the two looks before.
     peak: usize,
+    last_peak: usize,
     /// Looks in a row that found it unused.
     idle_looks: u32,
     segments: Vec<u32>,
@@ -498,7 +502,7 @@ impl Arena {
         !state.segments.is_empty() && !std::mem::replace(&mut state.watched, true)
     }
 
-    /// Looks whether memory can be given up: what nobody used since the last look, a spare apart.
+    /// Looks whether memory can be given up: what nobody used since the look before the last.
     pub fn look(&self) -> Look {
         let mut state = self.lock();
         state.take_returns(&self.dropped);
@@ -673,17 +677,31 @@ impl State {
         };
         match made {
             Err(Short::Wait) if self.borrow_larger(class) => Ok(()),
-            // Nobody has anything of ours: nothing will come back.
-            Err(Short::Wait) if self.used == 0 => {
+            Err(Short::Wait) => {
                 let (max, limit) = match self.max {
                     0 => (budget::max(), "SHM_MAX"),
                     max if max < budget::max() => (max, "ARENA_MAX"),
                     _ => (budget::max(), "SHM_MAX"),
                 };
+                if bytes <= max && self.expects_some() {
+                    return Err(Short::Wait);
+                }
                 Err(Short::Never(format!("a block of {bytes} bytes is beyond {limit} of {max} bytes")))
             }
             made => made,
         }
+    }
+
+    /// Something is out that will come back without the program's doing: what peers or queues have.
+    fn expects_some(&self) -> bool {
+        self.rows.iter().any(|row| {
+            let handle = row.handle.upgrade();
+            let queued = handle.is_some_and(|block| {
+                // One of the handles is the one just made.
+                Arc::strong_count(&block) as u32 > 1 + block.exporters.load(Ordering::Relaxed)
+            });
+            row.lent > 0 || queued
+        })
     }
 
     /// A segment that was to be given up is wanted again.
@@ -867,7 +885,7 @@ impl State {
         match (self.segments.is_empty(), stirred) {
             (true, _) => Look::Empty,
             (false, true) => Look::Busy,
-            // The spare blocks of an unused class are still there.
+            // The last block of an unused class is still there.
             (false, false) if settles => Look::Busy,
             (false, false) => Look::Quiet,
         }
@@ -875,10 +893,11 @@ impl State {
 
     /// Gives up segments of a class, the newest first, as long as the others have enough blocks.
     fn shrink(&mut self, class: usize) {
-        let Class { peak, used, idle_looks, segments, .. } = &mut self.classes[class];
+        let Class { peak, last_peak, used, idle_looks, segments, .. } = &mut self.classes[class];
         *idle_looks = if *peak > 0 { 0 } else { *idle_looks + 1 };
-        let spare = if *idle_looks > IDLE_LOOKS { 0 } else { SPARE };
-        let keep = std::mem::replace(peak, *used) + spare;
+        let least = usize::from(*idle_looks <= IDLE_LOOKS);
+        let keep = least.max(*peak).max(*last_peak);
+        *last_peak = std::mem::replace(peak, *used);
         let numbers: Vec<u32> = segments.iter().rev().copied().collect();
         let total: usize =
             numbers.iter().filter_map(|number| self.segments.get(number)).map(|it| it.blocks.len()).sum();
