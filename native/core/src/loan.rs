@@ -29,6 +29,8 @@ pub struct Lender {
     peer: Arc<PeerSignaler>,
     /// Kept open, see the top.
     _channel: Arc<Channel>,
+    /// Blocks that went back, or are about to.
+    given: AtomicU64,
     loans: AtomicU64,
     bytes: AtomicU64,
     /// Bytes that may be held at a time.
@@ -50,6 +52,7 @@ impl Lender {
             words,
             peer,
             _channel: channel,
+            given: AtomicU64::new(0),
             loans: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             bound,
@@ -60,7 +63,8 @@ impl Lender {
 
     /// The block will not be read any more. True if the doorbell was rung.
     pub fn give_back(&self, block: u32) -> bool {
-        returns::give(&self.words, block) && self.peer.mark()
+        self.given.fetch_add(1, Ordering::Relaxed);
+        returns::give_counted(&self.words, block, || self.given.load(Ordering::Relaxed)) && self.peer.mark()
     }
 
     /// True if one more frame of `len` bytes may be held: its sender must not starve.

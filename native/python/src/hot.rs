@@ -308,7 +308,8 @@ unsafe extern "C" fn alloc(
             let Ok(len) = usize::try_from(nbytes) else {
                 return Err(PyValueError::new_err(format!("nbytes={nbytes} is negative")));
             };
-            let attempt = |core: &Core| core.try_alloc(len);
+            let patient = flags & DONTWAIT == 0;
+            let attempt = |core: &Core| core.try_alloc(len, patient);
             let block = until_done(py, socket.core(py)?, Interest::Memory, flags, attempt)?;
             Ok(Bound::new(py, Block::new(block, len))?.into_any().into_ptr())
         })

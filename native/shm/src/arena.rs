@@ -43,6 +43,8 @@ const BLOCK_BYTES_MIN: u64 = 8 * 1024;
 const CLASSES: usize = 64;
 /// A class's first segment has as many blocks as fit here, at least one.
 const FIRST_SEGMENT_BYTES: u64 = 256 * 1024;
+/// So much memory is taken from the system at a time.
+const CHUNK_BYTES: u64 = 128 * 1024;
 /// No segment is larger, unless a single block is.
 const SEGMENT_BYTES_MAX: u64 = 256 << 20;
 /// Looks in a row that found a class unused before its last block goes too.
@@ -217,6 +219,16 @@ struct Class {
     segments: Vec<u32>,
 }
 
+impl Class {
+    /// Blocks of the next segment.
+    fn next_blocks(&self, bytes: u64) -> u64 {
+        let steps = self.segments.len() as u32 / 2;
+        let first = (FIRST_SEGMENT_BYTES / bytes).max(1);
+        let most = (SEGMENT_BYTES_MAX / bytes).max(1);
+        first.saturating_mul(1 << steps.min(20)).min(most)
+    }
+}
+
 /// By which a peer is known to the arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PeerId(u64);
@@ -236,6 +248,11 @@ struct PeerRow {
 impl PeerRow {
     fn has(&self, block: u32) -> bool {
         self.lent.get(block as usize / 64).is_some_and(|word| word >> (block % 64) & 1 != 0)
+    }
+
+    /// Marks us when so many more came back.
+    fn arm(&self, more: u64) -> bool {
+        returns::arm_at(&self.words, self.returned + more.max(1))
     }
 
     /// True if it had the block.
@@ -266,6 +283,8 @@ struct State {
     committed: u64,
     used: u64,
     grown: u64,
+    /// Blocks that came back from peers.
+    returned: u64,
     /// Something was taken or came back since the last look.
     stirred: bool,
     /// Somebody sleeps until a block comes back: whoever takes returns tells it.
@@ -323,6 +342,7 @@ impl Arena {
             committed: 0,
             used: 0,
             grown: 0,
+            returned: 0,
             stirred: false,
             armed: false,
             watched: false,
@@ -350,12 +370,16 @@ impl Arena {
         state.alloc(self, len as u64)
     }
 
-    /// True if `alloc` would take a free block of that size, without growth.
-    pub fn has_free(&self, len: usize) -> bool {
+    /// The bytes by which `alloc` would grow; 0 if there is a free block of that size.
+    pub fn growth(&self, len: usize) -> u64 {
         let mut state = self.lock();
         state.take_returns(&self.dropped);
-        class_of(len as u64)
-            .is_some_and(|(class, _)| state.classes.get(class).is_some_and(|class| !class.free.is_empty()))
+        let Some((class, bytes)) = class_of(len as u64) else { return 0 };
+        match state.classes.get(class) {
+            Some(known) if !known.free.is_empty() => 0,
+            Some(known) => known.next_blocks(bytes) * bytes,
+            None => bytes,
+        }
     }
 
     /// Asks to be told, through the peers' marks or `wake`, of the next block that comes back. False:
@@ -364,7 +388,15 @@ impl Arena {
         let mut state = self.lock();
         state.armed = true;
         self.dropped.get().is_none_or(returns::arm)
-            && state.lenders.iter().all(|id| state.peers.get(id).is_none_or(|peer| returns::arm(&peer.words)))
+            && state.lenders.iter().all(|id| state.peers.get(id).is_none_or(|peer| peer.arm(1)))
+    }
+
+    /// As `arm`, once about half of what each peer has came back; for those who wait only for a moment.
+    pub fn arm_half(&self) -> bool {
+        let mut state = self.lock();
+        state.armed = true;
+        let arm = |peer: &PeerRow| peer.arm(peer.count as u64 / 2);
+        state.lenders.iter().all(|id| state.peers.get(id).is_none_or(arm))
     }
 
     // --- peers ---------------------------------------------------------------------------------------------
@@ -400,6 +432,15 @@ impl Arena {
         state.peers.get(&peer).map_or((0, 0, 0), |peer| (peer.count, peer.bytes, peer.returned))
     }
 
+    /// The same of all peers together.
+    pub fn lent(&self) -> (usize, u64, u64) {
+        let mut state = self.lock();
+        state.take_returns(&self.dropped);
+        let sum = |total: (usize, u64), peer: &PeerRow| (total.0 + peer.count, total.1 + peer.bytes);
+        let (blocks, bytes) = state.lenders.iter().filter_map(|id| state.peers.get(id)).fold((0, 0), sum);
+        (blocks, bytes, state.returned)
+    }
+
     /// Lends `len` bytes of the block. None: it is not ours, or the peer has it already.
     pub fn lend(self: &Arc<Self>, peer: PeerId, block: &Arc<Block>, len: usize) -> Option<Described> {
         if !Arc::ptr_eq(self, &block.arena) {
@@ -415,11 +456,13 @@ impl Arena {
             && !self.lock().peers.get(&peer).is_some_and(|peer| peer.has(block.id))
     }
 
-    /// Asks that the peer's next return marks us. False: one came meanwhile.
-    pub fn arm_peer(&self, peer: PeerId) -> bool {
+    /// Asks that the peer's next return marks us, or (`half`) the one with which half of what it has came
+    /// back. False: one came meanwhile.
+    pub fn arm_peer(&self, peer: PeerId, half: bool) -> bool {
         let mut state = self.lock();
         state.armed = true;
-        state.peers.get(&peer).is_none_or(|peer| returns::arm(&peer.words))
+        let wanted = |peer: &PeerRow| if half { peer.count as u64 / 2 } else { 1 };
+        state.peers.get(&peer).is_none_or(|peer| peer.arm(wanted(peer)))
     }
 
     /// A handle to what a descriptor that nobody read had named, for another peer (A-7: it stays lent
@@ -611,6 +654,7 @@ impl State {
         }
         peer.bytes -= class_bytes(self.rows[block as usize].class);
         peer.returned += 1;
+        self.returned += 1;
         self.came_back(block);
     }
 
@@ -733,10 +777,7 @@ impl State {
 
     /// A new segment for a class: as many blocks as its history asks for, one if that is too much.
     fn grow(&mut self, class: usize, bytes: u64) -> Result<(), Short> {
-        let steps = self.classes[class].segments.len() as u32 / 2;
-        let first = (FIRST_SEGMENT_BYTES / bytes).max(1);
-        let most = (SEGMENT_BYTES_MAX / bytes).max(1);
-        let wanted = first.saturating_mul(1 << steps.min(20)).min(most);
+        let wanted = self.classes[class].next_blocks(bytes);
         let numbers = u64::from(BLOCKS) - (self.rows.len() - self.free_rows.len()) as u64;
         if numbers == 0 {
             return Err(Short::Numbers);
@@ -817,16 +858,23 @@ impl State {
         let (number, class, bytes) = (row.segment, row.class, class_bytes(row.class));
         let Some(segment) = self.segments.get_mut(&number) else { return Err(Short::Wait) };
         if !row.warm {
-            // Memory that is not there is found missing now, as an error, and not by a signal later.
+            // Memory that is not there is found missing now, as an error, and not by a signal later. Small
+            // blocks are made several at a time: the call costs more than the memory.
+            let from = row.offset;
+            let chunk = bytes.max(CHUNK_BYTES).min(segment.map.len() as u64 - from);
             if let Err(errno) =
-                segment::populate(segment.fd.as_fd(), &segment.map, row.offset as usize, bytes as usize)
+                segment::populate(segment.fd.as_fd(), &segment.map, from as usize, chunk as usize)
             {
                 self.classes[class].free.push(block);
                 let why = format!("no memory for a block of {bytes} bytes: {errno}");
                 return Err(if self.used == 0 { Short::Never(why) } else { Short::Wait });
             }
-            row.warm = true;
+            for id in &segment.blocks {
+                let row = &mut self.rows[*id as usize];
+                row.warm |= row.offset >= from && row.offset + bytes <= from + chunk;
+            }
         }
+        let row = &mut self.rows[block as usize];
         self.next_use += 1;
         row.use_number = self.next_use;
         segment.used += 1;

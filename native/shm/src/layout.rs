@@ -10,6 +10,7 @@
 //!             +256  R    read position | WAITING (writer waits) | CLOSED (reader is done); msgs_read
 //!             +384  D    delivered                               reader's line
 //!             +512  B    returned: one bit per group of blocks, WAITING    reader's, taken by the writer
+//!                        returns_wake_at                                   writer's
 //!   4096   returns 0, then returns 1   one bit per block of the writer's arena (returns.rs)
 //!   12288  ring 0, then ring 1
 //!
@@ -54,6 +55,7 @@ pub const R: usize = 2 * LINE;
 pub const MSGS_READ: usize = 2 * LINE + 8;
 pub const DELIVERED: usize = 3 * LINE;
 pub const RETURNED: usize = 4 * LINE;
+pub const RETURNS_WAKE_AT: usize = 4 * LINE + 8;
 /// The words that the reader of each direction gives blocks back by.
 pub const RETURNS: [usize; 2] = [PAGE, 2 * PAGE];
 /// The first ring begins here; the second follows it.
@@ -114,8 +116,8 @@ pub const fn segment_bytes(ring_bytes: usize) -> usize {
 }
 
 const _: () = assert!(DELIVERED + 8 <= DIRECTION[1] - DIRECTION[0]);
-const _: () = assert!(RETURNED + 8 <= DIRECTION[1] - DIRECTION[0]);
-const _: () = assert!(DIRECTION[1] + RETURNED + 8 <= RETURNS[0]);
+const _: () = assert!(RETURNS_WAKE_AT + 8 <= DIRECTION[1] - DIRECTION[0]);
+const _: () = assert!(DIRECTION[1] + RETURNS_WAKE_AT + 8 <= RETURNS[0]);
 const _: () = assert!(crate::returns::WORDS * 8 <= PAGE);
 const _: () = assert!(RING_BYTES.is_power_of_two() && RING_BYTES_MIN.is_power_of_two());
 const _: () = assert!(JUMP_RESERVE >= 2 * record_bytes(JUMP_BYTES));

@@ -47,12 +47,21 @@ pub trait ReturnWords {
     fn summary(&self) -> &Self::Word;
     /// `index` is below [`WORDS`].
     fn word(&self, index: usize) -> &Self::Word;
+    /// An owner that waits wants so many returns in all. By the owner, before it sets WAITING.
+    fn wake_at(&self) -> &Self::Word;
 }
 
 /// Reader, any thread: gives `block` back; one that cannot be ([`BLOCKS`] or more) is ignored.
 /// True: the owner waits for this and the caller must mark it.
 #[inline]
 pub fn give<M: ReturnWords>(memory: &M, block: u32) -> bool {
+    give_counted(memory, block, || u64::MAX)
+}
+
+/// As [`give`]; `given` counts the returns that have begun, this one among them. It is asked after the bits
+/// are set, so that whoever sets the last of several sees them all.
+#[inline]
+pub fn give_counted<M: ReturnWords>(memory: &M, block: u32, given: impl FnOnce() -> u64) -> bool {
     if block >= BLOCKS {
         return false;
     }
@@ -62,8 +71,10 @@ pub fn give<M: ReturnWords>(memory: &M, block: u32) -> bool {
     memory.word(index).fetch_or(1 << bit, Ordering::AcqRel);
     // SYNC, pairs with the swap in `take` and the CAS in `arm`.
     let before = memory.summary().fetch_or(1 << (index / GROUP_WORDS), Ordering::AcqRel);
-    // SYNC A-4: of several that saw WAITING, the one that clears it marks.
-    before & WAITING != 0 && memory.summary().fetch_and(!WAITING, Ordering::AcqRel) & WAITING != 0
+    // SYNC A-4: of several that saw WAITING, the one that clears it marks. The threshold goes with the bit.
+    before & WAITING != 0
+        && given() >= memory.wake_at().load(Ordering::Relaxed)
+        && memory.summary().fetch_and(!WAITING, Ordering::AcqRel) & WAITING != 0
 }
 
 /// Owner: true if a take would find something. One load of a line that only returns write.
@@ -105,6 +116,18 @@ fn take_word<M: ReturnWords>(memory: &M, index: usize, each: &mut impl FnMut(u32
 /// Owner: about to sleep until something comes back. False: something did meanwhile, take again.
 #[inline]
 pub fn arm<M: ReturnWords>(memory: &M) -> bool {
+    arm_at(memory, 0)
+}
+
+/// As [`arm`], for the return that makes them so many in all. One that is among many may come without a mark,
+/// so who sleeps has a deadline, unless it wants but one more than it has taken.
+#[inline]
+pub fn arm_at<M: ReturnWords>(memory: &M, returns: u64) -> bool {
+    // Withdraws an older wish first: a reader must not decide by its threshold any more.
+    if memory.wake_at().load(Ordering::Relaxed) != returns {
+        memory.summary().fetch_and(!WAITING, Ordering::AcqRel);
+        memory.wake_at().store(returns, Ordering::Relaxed);
+    }
     // SYNC A-4, pairs with the second RMW in `give`.
     match memory.summary().compare_exchange(0, WAITING, Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => true,
@@ -115,13 +138,14 @@ pub fn arm<M: ReturnWords>(memory: &M) -> bool {
 /// [`ReturnWords`] of an owner that gives blocks back to itself.
 pub struct HeapReturns {
     summary: AtomicU64,
+    wake_at: AtomicU64,
     words: Box<[AtomicU64]>,
 }
 
 impl Default for HeapReturns {
     fn default() -> Self {
         let words = (0..WORDS).map(|_| AtomicU64::new(0)).collect();
-        HeapReturns { summary: AtomicU64::new(0), words }
+        HeapReturns { summary: AtomicU64::new(0), wake_at: AtomicU64::new(0), words }
     }
 }
 
@@ -134,5 +158,9 @@ impl ReturnWords for HeapReturns {
     #[inline(always)]
     fn word(&self, index: usize) -> &AtomicU64 {
         &self.words[index]
+    }
+    #[inline(always)]
+    fn wake_at(&self) -> &AtomicU64 {
+        &self.wake_at
     }
 }

@@ -212,6 +212,10 @@ impl ReturnWords for MappedReturns {
     fn word(&self, index: usize) -> &AtomicU64 {
         word(&self.map, self.words + index * 8)
     }
+    #[inline(always)]
+    fn wake_at(&self) -> &AtomicU64 {
+        word(&self.map, self.summary + layout::RETURNS_WAKE_AT - layout::RETURNED)
+    }
 }
 
 /// [`Control`] over a pipe segment.

@@ -59,6 +59,7 @@ struct Relaxed {
 
 struct Words {
     summary: Place,
+    wake_at: Place,
     words: Vec<Place>,
 }
 
@@ -68,7 +69,8 @@ impl Words {
         let word = |index| used(index).then(|| AtomicU64::new(0));
         let place = |index| Place { word: word(index), relaxed: relaxed.words };
         let summary = Place { word: Some(AtomicU64::new(0)), relaxed: relaxed.summary };
-        Arc::new(Words { summary, words: (0..WORDS).map(place).collect() })
+        let wake_at = Place { word: Some(AtomicU64::new(0)), relaxed: false };
+        Arc::new(Words { summary, wake_at, words: (0..WORDS).map(place).collect() })
     }
 }
 
@@ -79,6 +81,9 @@ impl ReturnWords for Words {
     }
     fn word(&self, index: usize) -> &Place {
         &self.words[index]
+    }
+    fn wake_at(&self) -> &Place {
+        &self.wake_at
     }
 }
 

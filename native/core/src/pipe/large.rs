@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use shmzmq_shm::arena::{Arena, Block, Short};
 use shmzmq_shm::layout::JUMP_BYTES;
@@ -22,15 +23,19 @@ use crate::stats::Stats;
 pub const INLINE_MAX: usize = 4096;
 /// As long as a peer has fewer blocks or bytes than this, growth is better than waiting for them.
 const WARM_BLOCKS: usize = 4;
-const WARM_BYTES: u64 = 1 << 20;
+const WARM_BYTES: u64 = 4 << 20;
+/// What new memory costs, in nanoseconds per KiB (docs/design/decisions/0012).
+const GROWTH_NS_PER_KIB: u64 = 600;
 
 /// What a refused message waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Want {
     /// Room or credit in the ring.
     Ring,
-    /// Blocks that this reader has.
+    /// A block that this reader has.
     Blocks,
+    /// Half of the blocks that this reader has; for a moment.
+    Half,
     /// Blocks that anybody has.
     Memory,
 }
@@ -60,6 +65,27 @@ pub fn payload(arena: &Arc<Arena>, left: Left) -> Option<Payload> {
             None => arena.copy(described).map(Payload::from),
         },
     }
+}
+
+/// Receivers have enough of our memory and give some back now and then: a moment's wait for a warm block is
+/// better than a cold one. `seen`: how many had come back when that was asked last.
+///
+/// Some(time): worth waiting for so long, which is what growth would cost.
+pub fn rather_waits(
+    arena: &Arena,
+    len: usize,
+    (blocks, bytes, returned): (usize, u64, u64),
+    seen: &mut u64,
+) -> Option<Duration> {
+    if len <= INLINE_MAX || blocks < WARM_BLOCKS || bytes < WARM_BYTES || returned == *seen {
+        return None;
+    }
+    let growth = arena.growth(len);
+    if growth == 0 {
+        return None;
+    }
+    *seen = returned;
+    Some(Duration::from_nanos(growth / 1024 * GROWTH_NS_PER_KIB))
 }
 
 impl RingOut {
@@ -145,16 +171,13 @@ impl RingOut {
         let Some(part) = parts.iter().find(|part| part.len > INLINE_MAX && part.block().is_none()) else {
             return false;
         };
-        if self.arena.has_free(part.len) {
-            return false;
+        let lent = self.arena.lent_to(self.peer_id);
+        let waits = rather_waits(&self.arena, part.len, lent, &mut self.seen_returned);
+        if let Some(time) = waits {
+            self.patience = time;
+            self.want = Want::Half;
         }
-        let (count, bytes, returned) = self.arena.lent_to(self.peer_id);
-        let waits = count >= WARM_BLOCKS && bytes >= WARM_BYTES && returned != self.seen_returned;
-        if waits {
-            self.seen_returned = returned;
-            self.want = Want::Blocks;
-        }
-        waits
+        waits.is_some()
     }
 
     /// Before a write to several pipes, all or none: would this reader be refused memory?

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use shmzmq_shm::arena::{Arena, PeerId};
 use shmzmq_shm::layout;
@@ -51,6 +52,8 @@ pub struct RingOut {
     pub(super) want: Want,
     /// Blocks that had come back when the last message had to wait for one.
     pub(super) seen_returned: u64,
+    /// How long a wait for one is worth.
+    pub(super) patience: Duration,
     /// The arena grew, and nobody sees to its shrinking yet.
     pub(super) unwatched: bool,
     /// The reader's position when the ring was last found full.
@@ -116,6 +119,7 @@ impl RingOut {
             announced: Vec::new(),
             want: Want::Ring,
             seen_returned: u64::MAX,
+            patience: Duration::ZERO,
             unwatched: false,
             seen: u64::MAX,
             wanted: 0,
@@ -400,16 +404,22 @@ impl RingOut {
         writable
     }
 
+    /// How long the wait is worth that the last write said to be better (`Write::Soon`).
+    pub fn patience(&self) -> Duration {
+        if self.want == Want::Half { self.patience } else { Duration::ZERO }
+    }
+
     /// The last refusal was for want of memory, not of room in the ring.
     pub fn is_starved(&self) -> bool {
-        self.want != Want::Ring
+        matches!(self.want, Want::Blocks | Want::Memory)
     }
 
     /// Arms WAITING. False: something moved, try again.
     pub fn sleep(&mut self) -> bool {
         match self.want {
             Want::Ring => {}
-            Want::Blocks => return self.arena.arm_peer(self.peer_id),
+            Want::Blocks => return self.arena.arm_peer(self.peer_id, false),
+            Want::Half => return self.arena.arm_peer(self.peer_id, true),
             Want::Memory => return self.arena.arm(),
         }
         // A poisoned ring is left to its session.

@@ -122,6 +122,7 @@ impl Core {
                 self.starved |= ring.is_starved();
             } else if patient && ring.rather_waits(frames.parts()) {
                 self.outbox.soon = true;
+                self.patience = self.patience.max(ring.patience());
                 blocked.push(slot);
             }
         }

@@ -104,6 +104,11 @@ impl Core {
         let how = How { patient, burst: self.burst, inline: false };
         let Some(Some(pipe)) = self.pipes.get_mut(slot) else { return Write::Gone };
         let written = pipe.write(message, how, &self.options, &mut self.scratch, &mut self.stats);
+        if let Write::Soon = written
+            && let Out::Ring(ring) = &pipe.out
+        {
+            self.patience = ring.patience();
+        }
         if let Write::Full = written
             && let Out::Ring(ring) = &pipe.out
         {

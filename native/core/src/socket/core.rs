@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use shmzmq_shm::arena::Arena;
 use shmzmq_shm::ring::Part;
@@ -33,6 +34,10 @@ pub struct Core {
     pub loans: Arc<AtomicU64>,
     /// A message was refused for want of memory: any pipe may go on when some comes back.
     pub starved: bool,
+    /// A wait of `outbox.soon` is worth so long, if that is longer than for a ring.
+    pub patience: Duration,
+    /// Blocks that had come back when `alloc` last had to wait for one.
+    pub seen_returned: u64,
     /// False if the last publish found its reader asleep: such a peer answers late.
     pub peer_awake: bool,
     /// A burst is being sent: what goes into a ring is published at its end, see `burst.rs`.
@@ -62,6 +67,8 @@ impl Core {
             })),
             loans: Arc::default(),
             starved: false,
+            seen_returned: u64::MAX,
+            patience: Duration::ZERO,
             signaler,
             peer_awake: true,
             burst: false,

@@ -27,7 +27,7 @@ use crate::origin::Origin;
 use crate::pipe::local::{self, LocalIn, LocalOut};
 use crate::pipe::overflow::Policy;
 use crate::pipe::ring::{RingIn, RingOut};
-use crate::pipe::{In, Out, Peer, Write};
+use crate::pipe::{In, Out, Peer, Write, large};
 use crate::reactor::SessionHandle;
 use crate::socket::core::Core;
 use crate::socket::notes;
@@ -366,10 +366,19 @@ impl Socket {
         found
     }
 
-    /// A block for a frame of `len` bytes that will be written in place. Never waits.
-    pub fn try_alloc(&self, len: usize) -> Result<Arc<Block>> {
+    /// A block for a frame of `len` bytes that will be written in place. Never waits; who can wait is told to,
+    /// while receivers give warm blocks back.
+    pub fn try_alloc(&self, len: usize, patient: bool) -> Result<Arc<Block>> {
         let mut state = self.enter()?;
         let core = &mut state.core;
+        let lent = core.arena.lent();
+        let waits =
+            if patient { large::rather_waits(&core.arena, len, lent, &mut core.seen_returned) } else { None };
+        core.outbox.soon = waits.is_some();
+        if let Some(patience) = waits {
+            core.patience = patience;
+            return Err(Error::Again);
+        }
         core.arena.alloc(len).map_err(|short| match short {
             Short::Wait | Short::Numbers => {
                 core.starved = true;

@@ -339,7 +339,7 @@ impl Socket {
             let mut state = self.enter()?;
             let state = &mut *state;
             // Armed first, so that a writer's spin has something to look for: its own mark.
-            if interest == Interest::Send && !state.arm_output(interest) {
+            if matches!(interest, Interest::Send | Interest::Memory) && !state.arm_output(interest) {
                 return Ok(Woken::Look);
             }
             // Unread input that the type does not take now would end every spin at once.
@@ -575,7 +575,7 @@ impl State {
             return false;
         }
         if interest != Interest::Receive && self.core.outbox.soon {
-            let soon = Instant::now() + SOON;
+            let soon = Instant::now() + SOON.max(std::mem::take(&mut self.core.patience));
             *deadline = Some(deadline.map_or(soon, |at| at.min(soon)));
         }
         if interest != Interest::Receive && self.core.starved {
@@ -597,6 +597,7 @@ impl State {
     fn arm_output(&mut self, interest: Interest) -> bool {
         match interest {
             Interest::Receive | Interest::Events { send: false, .. } => true,
+            Interest::Memory if self.core.outbox.soon => self.core.arena.arm_half(),
             Interest::Memory => self.core.arena.arm(),
             Interest::Send => self.pattern.sleep_output(&mut self.core),
             Interest::Events { send: true, .. } => {
