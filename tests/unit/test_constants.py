@@ -121,6 +121,6 @@ def test_own_option_numbers_are_far_from_libzmq_s():
     assert min(ours.ShmOption) == 1000
 
 
-def test_hwm_bytes_alone_of_the_own_options_is_64_bits_wide():
+def test_own_options_that_count_bytes_without_bound_are_64_bits_wide():
     wide = {option.name for option in ours.ShmOption if option._opt_type is ours._OptType.int64}
-    assert wide == {"HWM_BYTES"}
+    assert wide == {"HWM_BYTES", "ARENA_MAX", "SHM_MAX"}

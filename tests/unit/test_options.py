@@ -35,6 +35,12 @@ OWN_ROWS = [row for row in SOCKET_OPTIONS if row.number >= 1000]
 # Draft options that work here and that libzmq as pyzmq ships it does not know.
 DRAFTS = {"ROUTER_NOTIFY", "HELLO_MSG", "DISCONNECT_MSG", "HICCUP_MSG"}
 SHARED_ROWS = [row for row in SOCKET_OPTIONS if row.number < 1000 and row.name not in DRAFTS]
+# SHM_MAX bounds the whole process, so it is a context's, and pyzmq knows nothing of it.
+OWN_OF_CONTEXTS = {"SHM_MAX"}
+SOCKET_SHM_OPTIONS = {
+    name: option for name, option in ShmOption.__members__.items() if name not in OWN_OF_CONTEXTS
+}
+SHARED_CONTEXT_ROWS = [row for row in CONTEXT_OPTIONS if row.name not in OWN_OF_CONTEXTS]
 # What milestone 1 serves. An option that starts to work moves here together with its row and its tests.
 LIVE = {
     "CONNECT_ROUTING_ID", "BACKLOG", "ROUTING_ID", "LINGER", "SNDHWM", "RCVHWM", "SNDTIMEO",
@@ -87,7 +93,10 @@ def is_held_back(row, value):
 
 
 def test_every_socket_option_has_a_row():
-    assert {row.number for row in SOCKET_OPTIONS} == {*map(int, SocketOption), *map(int, ShmOption)}
+    assert {row.number for row in SOCKET_OPTIONS} == {
+        *map(int, SocketOption),
+        *map(int, SOCKET_SHM_OPTIONS.values()),
+    }
 
 
 def test_no_socket_option_has_two_rows():
@@ -95,7 +104,7 @@ def test_no_socket_option_has_two_rows():
 
 
 def test_every_name_and_alias_of_a_socket_option_is_in_its_row():
-    members = {**zmq.SocketOption.__members__, **ShmOption.__members__}
+    members = {**zmq.SocketOption.__members__, **SOCKET_SHM_OPTIONS}
     assert {name: row.number for row in SOCKET_OPTIONS for name in row.names} == members
 
 
@@ -105,8 +114,13 @@ def test_every_context_option_has_a_row():
 
 
 def test_context_rows_beyond_the_enum_are_the_three_numbers_libzmq_takes():
-    beyond = {row.name: row.number for row in CONTEXT_OPTIONS if row.number not in set(ContextOption)}
+    beyond = {row.name: row.number for row in SHARED_CONTEXT_ROWS if row.number not in set(ContextOption)}
     assert beyond == {"ZERO_COPY_RECV": 10, "IPV6": 42, "BLOCKY": 70}
+
+
+def test_own_rows_of_contexts_are_those_of_the_process():
+    own = {row.name: row.number for row in CONTEXT_OPTIONS if row not in SHARED_CONTEXT_ROWS}
+    assert own == {"SHM_MAX": int(ShmOption.SHM_MAX)}
 
 
 def test_live_options_are_those_of_this_milestone():
@@ -190,13 +204,13 @@ def test_hwm_default_is_that_of_the_pyzmq_attribute(context):
 
 
 def test_context_defaults_are_pyzmq_s(context):
-    rows = [row for row in CONTEXT_OPTIONS if row.readable]
+    rows = [row for row in SHARED_CONTEXT_ROWS if row.readable]
     assert {row.name: row.default for row in rows} == {row.name: context.get(row.number) for row in rows}
 
 
 def test_context_options_that_cannot_be_read_are_those_of_pyzmq(context):
-    assert {row.name: outcome(lambda r=row: check_readable(r)) for row in CONTEXT_OPTIONS} == {
-        row.name: outcome(lambda r=row: context.get(r.number)) for row in CONTEXT_OPTIONS
+    assert {row.name: outcome(lambda r=row: check_readable(r)) for row in SHARED_CONTEXT_ROWS} == {
+        row.name: outcome(lambda r=row: context.get(r.number)) for row in SHARED_CONTEXT_ROWS
     }
 
 
@@ -275,7 +289,7 @@ def test_a_taken_value_reads_back_as_in_pyzmq(context):
 
 def test_context_values_are_taken_and_refused_as_by_pyzmq(context):
     differing = []
-    for row in CONTEXT_OPTIONS:
+    for row in SHARED_CONTEXT_ROWS:
         for value in [*WRONG_TYPES, b"a", *INTS]:
             if (
                 row.name == "THREAD_AFFINITY_CPU_REMOVE"
@@ -288,6 +302,29 @@ def test_context_values_are_taken_and_refused_as_by_pyzmq(context):
             if ours != oracle:
                 differing.append((row.name, value, ours, oracle))
     assert differing == []
+
+
+def test_pyzmq_refuses_the_number_of_our_own_context_option(context):
+    """So a program that sets it has to know where it runs; nothing of pyzmq's is shadowed."""
+    assert outcome(lambda: context.set(ShmOption.SHM_MAX, 1 << 30)) == "EINVAL"
+    assert outcome(lambda: context.get(ShmOption.SHM_MAX)) == "EINVAL"
+
+
+def expected_of_bytes(value):
+    """What an option that counts bytes in an int64 makes of a value."""
+    if not isinstance(value, int):
+        return "TypeError"
+    if not -(1 << 63) <= value < 1 << 63:
+        return "OverflowError"
+    return "ok" if value >= 0 else "EINVAL"
+
+
+def test_shm_max_takes_bytes_of_64_bits():
+    row = context_row_for(ShmOption.SHM_MAX)
+    values = [*WRONG_TYPES, b"a", *INTS]
+    assert [outcome(lambda v=value: validate(row, v)) for value in values] == [
+        expected_of_bytes(value) for value in values
+    ]
 
 
 @pytest.mark.parametrize("name", ["BLOCKY", "IPV6", "ZERO_COPY_RECV"])
@@ -409,7 +446,7 @@ def test_context_row_is_found_by_both_names_of_number_three():
 
 
 def test_attributes_are_every_name_in_both_cases():
-    names = {*SocketOption.__members__, *ShmOption.__members__}
+    names = {*SocketOption.__members__, *SOCKET_SHM_OPTIONS}
     assert set(ATTRIBUTES) == names | {name.lower() for name in names}
 
 
@@ -632,9 +669,14 @@ def test_error_of_validate_pickles():
 
 def test_value_types_of_rows_are_those_of_the_constants():
     assert {row.number: row.type for row in SOCKET_OPTIONS} == {
-        int(option): option._opt_type for option in (*SocketOption, *ShmOption)
+        int(option): option._opt_type for option in (*SocketOption, *SOCKET_SHM_OPTIONS.values())
     }
 
 
 def test_context_options_are_all_ints():
-    assert {row.type for row in CONTEXT_OPTIONS} == {_OptType.int}
+    assert {row.type for row in SHARED_CONTEXT_ROWS} == {_OptType.int}
+
+
+def test_own_context_options_are_as_wide_as_their_constants():
+    own = {row.number: row.type for row in CONTEXT_OPTIONS if row not in SHARED_CONTEXT_ROWS}
+    assert own == {int(ShmOption.SHM_MAX): ShmOption.SHM_MAX._opt_type}
