@@ -156,7 +156,7 @@ class InterruptedSystemCall(ZMQError, InterruptedError):  # type: ignore[misc]  
 
 
 class OutOfMemory(ZMQError, MemoryError):
-    """There is no memory for the message, and waiting would not help (errno ENOMEM). Ours; a ZMQError too.
+    """There is no memory for the message, and waiting would not help (errno ENOMEM). Ours; MemoryError too.
 
     Next     send less at a time, or raise SHM_MAX or ARENA_MAX. The message was not sent; what was sent
              before is delivered.
@@ -262,7 +262,7 @@ CLASS_OF_ERRNO: Final[Mapping[int, type[Again | ContextTerminated | InterruptedS
 def error_for(code: int, detail: str = "") -> ZMQError:
     """Make the exception for an errno: its own class, and the text "strerror (detail)".
 
-    Returns  Again, ContextTerminated, InterruptedSystemCall or OutOfMemory for their errnos, else ZMQError.
+    Returns  the class that CLASS_OF_ERRNO has, else a plain ZMQError.
     """
     _last.errno = code
     kind = CLASS_OF_ERRNO.get(code)

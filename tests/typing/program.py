@@ -58,8 +58,9 @@ def exceptions() -> None:
         zmq.ZMQBindError("text"),
         zmq.NotDone(),
         zmq.FormatError("text"),
+        zmq.OutOfMemory(),
     )
-    assert len(made) == 8
+    assert len(made) == 9
     assert_type(zmq.ZMQError(zmq.EINVAL).errno, int | None)
     assert_type(zmq.ZMQError(zmq.EINVAL).strerror, str)
     assert_type(zmq.ForkedError().creator_pid, int)
@@ -68,6 +69,7 @@ def exceptions() -> None:
     assert_type(zmq.ZMQVersionError("4.3").version, str)
     assert_type(zmq.ZMQVersionError("4.3").msg, str)
     assert issubclass(zmq.DraftFDWarning, RuntimeWarning)
+    assert issubclass(zmq.OutOfMemory, MemoryError)
     assert issubclass(zmq.error.Again, zmq.error.ZMQError)
 
 
@@ -243,6 +245,21 @@ def arrays(one: zmq.Socket, other: zmq.Socket) -> None:
     assert other.recv_array().ndim == 0
 
 
+def blocks(one: zmq.Socket, other: zmq.Socket) -> None:
+    with one.alloc(8192, flags=zmq.DONTWAIT) as block:
+        assert_type(block, zmq.Block)
+        assert_type(block.nbytes, int)
+        assert_type(len(block), int)
+        memoryview(block)[:2] = b"ab"
+        tracker = one.send(block, copy=False, track=True)
+        assert_type(tracker, zmq.MessageTracker)
+    assert_type(block.sent, bool)
+    frame = other.recv(copy=False)
+    assert_type(frame, zmq.Frame)
+    assert bytes(frame.buffer[:2]) == b"ab"
+    one.alloc(nbytes=0).release()
+
+
 def bursts(one: zmq.Socket, other: zmq.Socket) -> None:
     assert_type(one.send_many([b"a", (b"b", bytearray(b"c"))]), int)
     assert_type(one.send_many(iter([zmq.Frame(b"d")]), flags=zmq.DONTWAIT, copy=False), int)
@@ -371,6 +388,7 @@ def main() -> None:
             bytes_and_frames(one, other)
             convenience(one, other)
             arrays(one, other)
+            blocks(one, other)
             frames(one, other)
             bursts(one, other)
             peers(one, other)

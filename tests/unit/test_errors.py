@@ -1,4 +1,4 @@
-"""The exceptions against pyzmq's, and what is ours alone: ForkedError, error_for and raise_for.
+"""The exceptions against pyzmq's, and what is ours alone: ForkedError, OutOfMemory, error_for and raise_for.
 
 Knows    that the installed pyzmq is the oracle for classes, texts and constructors.
 Refuses  to know sockets: no error here comes out of a call on one.
@@ -21,6 +21,8 @@ from shmzmq.constants import Errno
 
 CLASS_NAMES = list(theirs.__all__)
 OWN_NAMES = {"ForkedError", "FormatError", "OutOfMemory"}
+OWN_CLASS_OF_ERRNO = {errno.ENOMEM: "OutOfMemory"}
+"""Where pyzmq raises a plain ZMQError."""
 
 
 def build(module, kind, args, kwargs):
@@ -166,18 +168,33 @@ def test_every_errno_gets_the_class_pyzmq_gives_it():
             theirs._check_rc(-1, code)
         return caught.type.__name__
 
-    codes = [0, *errno.errorcode, *map(int, Errno)]
+    codes = {0, *errno.errorcode, *map(int, Errno)} - set(OWN_CLASS_OF_ERRNO)
     assert {code: type(ours.error_for(code)).__name__ for code in codes} == {
         code: oracle(code) for code in codes
     }
 
 
-@pytest.mark.parametrize("code", [errno.EAGAIN, errno.EINVAL, int(Errno.ETERM)])
+@pytest.mark.parametrize("code", OWN_CLASS_OF_ERRNO, ids=errno.errorcode.get)
+def test_where_the_class_is_ours_it_is_still_what_pyzmq_raises(code):
+    """A program that catches pyzmq's class catches ours."""
+    with pytest.raises(theirs.ZMQError) as caught:
+        theirs._check_rc(-1, code)
+    kind = type(ours.error_for(code))
+    assert kind.__name__ == OWN_CLASS_OF_ERRNO[code]
+    assert issubclass(kind, getattr(ours, caught.type.__name__))
+    assert ours.error_for(code).errno == caught.value.errno
+
+
+def test_out_of_memory_is_a_memory_error_too():
+    assert issubclass(ours.OutOfMemory, MemoryError)
+
+
+@pytest.mark.parametrize("code", [errno.EAGAIN, errno.EINVAL, errno.ENOMEM, int(Errno.ETERM)])
 def test_error_for_keeps_the_errno(code):
     assert ours.error_for(code, "detail").errno == code
 
 
-@pytest.mark.parametrize("code", [errno.EAGAIN, errno.EINVAL, int(Errno.ETERM)])
+@pytest.mark.parametrize("code", [errno.EAGAIN, errno.EINVAL, errno.ENOMEM, int(Errno.ETERM)])
 def test_error_for_puts_the_detail_behind_the_text(code):
     error = ours.error_for(code, "addr='x'")
     assert str(error) == error.strerror == f"{zmq.strerror(code)} (addr='x')"
