@@ -458,8 +458,8 @@ _SHM_ROWS: Final = (
     _row(ShmOption.OVERFLOW, "what a pipe at its high-water marks does with one more message: as the type "
          "does, block, drop the newest, drop the oldest, keep the latest", unit="Overflow",
          choices=(0, 1, 2, 3, 4), default=0, effect=_NEXT, applies_to=_OVERFLOWING),
-    _row(ShmOption.ARENA_MAX, "bytes of shared memory for the large messages of a socket; 0 = SHM_MAX alone",
-         unit="bytes", minimum=0, default=0),
+    _row(ShmOption.ARENA_MAX, "bytes of shared memory for the socket's large messages; "
+         "0 = no limit but SHM_MAX", unit="bytes", minimum=0, default=0),
     _row(ShmOption.IPC_STRICT, "ipc file mode 0600 and peers of the same uid only, both ways", **_FLAG,
          effect=_NEXT, **_REFUSE, reason=_NOT_YET),
 )  # fmt: skip

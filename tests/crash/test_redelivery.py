@@ -170,7 +170,7 @@ def test_successor_receives_what_was_sent_before_during_and_after_the_kill(story
 
 
 def test_large_messages_reach_the_successor(story):
-    """They lie in the sender's arena, and what the dead binder had is not lost."""
+    """They lie in the sender's arena: what the dead binder had is not lost and goes on from there."""
     binder = story.binder(read_so_many, 0)
     connected(story)
     for size in (10, 100_000, 10, 1 << 20, 10, 4 << 20, 0):
