@@ -239,6 +239,62 @@ def test_frame_without_a_copy_is_the_block_itself(flow):
 # --- the ends of sockets, contexts and senders -------------------------------------------------------------
 
 
+@ours
+@needs_alloc
+@pytest.mark.parametrize("leaver", ["sender", "receiver"])
+@pytest.mark.parametrize("size", [6_000, 100_000])
+def test_frames_outlive_their_connection_and_their_blocks_come_back(
+    zmq, sockets, ipc, tmp_path, leaver, size
+):
+    """A-7: the sender goes on with the same arena and another peer, and hears what is let go."""
+    push, pull, successor = sockets(zmq.PUSH), sockets(zmq.PULL), sockets(zmq.PULL)
+    pull.bind(ipc)
+    push.connect(ipc)
+    for number in range(6):
+        push.send(body(number, size))
+    held = [pull.recv(copy=False) for _ in range(6)]
+    if leaver == "receiver":
+        pull.close()
+        wait_until(lambda: push.stats()["disconnected"] == 1, "the end of the connection to be seen")
+    push.disconnect(ipc)
+    successor.bind(f"ipc://{tmp_path}/successor")
+    push.connect(f"ipc://{tmp_path}/successor")
+    overwrite(push, successor, size)
+    assert lent(push) == 6
+    assert [read(frame) for frame in held] == [body(number, size) for number in range(6)]
+    held.clear()
+    settle(lambda: lent(push) == 0, "the blocks to be back")
+
+
+def hold_and_leave(zmq, link, endpoint, count):
+    """Receive so many frames, leave the connection, and hold them."""
+    with zmq.Context() as context, context.socket(zmq.PULL) as pull:
+        pull.rcvtimeo = CAP_MS
+        pull.bind(endpoint)
+        link.tell("bound")
+        held = [pull.recv(copy=False) for _ in range(count)]
+        pull.unbind(endpoint)
+        link.tell(len(held))
+        link.hear(60)
+
+
+@pytest.mark.slow
+@ours
+@needs_alloc
+def test_blocks_of_a_receiver_killed_after_it_left_are_back(zmq, sockets, ipc, run_child):
+    push = sockets(zmq.PUSH)
+    child = run_child(hold_and_leave, ipc, 6)
+    assert child.hear() == "bound"
+    push.connect(ipc)
+    for number in range(6):
+        push.send(body(number, 100_000))
+    assert child.hear() == 6
+    wait_until(lambda: push.stats()["disconnected"] == 1, "the end of the connection to be seen")
+    assert lent(push) == 6
+    child.kill()
+    wait_until(lambda: lent(push) == 0, "the blocks of the dead to be back")
+
+
 @pytest.mark.parametrize("keeper", ["frame", "view", "ndarray"])
 @pytest.mark.parametrize("size", SIZES)
 def test_frame_outlives_sockets_and_context(zmq, new_context, ipc, np, size, keeper):
