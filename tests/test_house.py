@@ -178,8 +178,17 @@ CRATES: dict[str, set[str]] = {
     "python": {"core", "shm"},
 }
 
-PAST_CORE = {"shmzmq_shm::ring::Part", "shmzmq_shm::layout::ABI"}
-"""All that `python` may take from `shm` without a detour: what a frame to send is, and a version number."""
+PAST_CORE = {
+    "shmzmq_shm::ring::Part",
+    "shmzmq_shm::layout::ABI",
+    "shmzmq_shm::arena",
+    "shmzmq_shm::budget::max",
+    "shmzmq_shm::budget::set_max",
+    "shmzmq_shm::budget::used",
+}
+"""All that `python` may take from `shm` without a detour: what a frame to send is, a version number, the
+block that a program fills, and how much shared memory the process may have."""
+OF_ARENA = {"Block", "Usage"}
 
 
 def rust_code(folder: Path) -> str:
@@ -204,7 +213,9 @@ def test_crate_depends_only_on_the_crates_below_it(crate):
 
 
 def test_python_crate_takes_from_shm_what_is_listed_and_no_more():
-    assert set(re.findall(r"\bshmzmq_shm[\w:{*]*", rust_code(NATIVE / "python"))) == PAST_CORE
+    code = rust_code(NATIVE / "python")
+    assert set(re.findall(r"\bshmzmq_shm[\w:{*]*", code)) == PAST_CORE
+    assert set(re.findall(r"(?<!shm::)\barena::(\w+)", code)) == OF_ARENA
 
 
 @pytest.mark.parametrize("crate", sorted(CRATES))

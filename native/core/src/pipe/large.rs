@@ -19,7 +19,7 @@ use crate::handshake;
 use crate::message::Payload;
 use crate::stats::Stats;
 
-/// Frames of more bytes go into blocks (docs/design/decisions/0010).
+/// Frames of more bytes go into blocks (docs/design/decisions/0012).
 pub const INLINE_MAX: usize = 4096;
 /// As long as a peer has fewer blocks or bytes than this, growth is better than waiting for them.
 const WARM_BLOCKS: usize = 4;
