@@ -49,6 +49,8 @@ const CHUNK_BYTES: u64 = 128 * 1024;
 const SEGMENT_BYTES_MAX: u64 = 256 << 20;
 /// Looks in a row that found a class unused before its last block goes too.
 const IDLE_LOOKS: u32 = 25;
+/// Most segments of an arena at a time: each costs its owner an fd, and every process that reads it a mapping.
+pub const SEGMENTS_MAX: usize = 1024;
 
 /// The size class for `len` bytes, and the bytes of its blocks. None: absurd.
 fn class_of(len: u64) -> Option<(usize, u64)> {
@@ -70,7 +72,8 @@ fn class_bytes(class: usize) -> u64 {
 pub enum Short {
     /// The limits are reached; what others hold will come back.
     Wait,
-    /// As many blocks are out as can be told apart: the frame has to go otherwise.
+    /// As many blocks are out, or lie in as many segments, as can be told apart: the frame has to go
+    /// otherwise.
     Numbers,
     /// Waiting would not help; why.
     Never(String),
@@ -127,13 +130,8 @@ impl Block {
     }
 
     /// By which [`Usage::is_over`] is asked later.
-    pub fn usage(self: &Arc<Self>) -> Usage {
-        Usage {
-            arena: self.arena.clone(),
-            id: self.id,
-            use_number: self.use_number,
-            block: Arc::downgrade(self),
-        }
+    pub fn usage(&self) -> Usage {
+        Usage { arena: self.arena.clone(), id: self.id, use_number: self.use_number }
     }
 }
 
@@ -154,7 +152,6 @@ pub struct Usage {
     arena: Arc<Arena>,
     id: u32,
     use_number: u64,
-    block: Weak<Block>,
 }
 
 impl Usage {
@@ -169,7 +166,8 @@ impl Usage {
         if row.use_number != self.use_number {
             return true;
         }
-        let block = self.block.upgrade();
+        // It need not be the handle that was sent: what a reader left comes by another (`revive`).
+        let block = row.handle.upgrade();
         // One of the handles is the one just made.
         let queued = block.as_ref().is_some_and(|block| {
             Arc::strong_count(block) as u32 > 1 + block.exporters.load(Ordering::Relaxed)
@@ -465,38 +463,29 @@ impl Arena {
         state.peers.get(&peer).is_none_or(|peer| peer.arm(wanted(peer)))
     }
 
-    /// A handle to what a descriptor that nobody read had named, for another peer (A-7: it stays lent
-    /// until the old one is known to be gone). None: it is not to be had; `copy` reads it instead.
-    pub fn revive(self: &Arc<Self>, described: Described) -> Option<Arc<Block>> {
+    /// A handle to what a descriptor had named that `peer` did not read, for another peer (A-7: it stays
+    /// lent until the old one is known to be gone). None: it is not to be had; `copy` reads it instead.
+    pub fn revive(self: &Arc<Self>, peer: PeerId, described: Described) -> Option<Arc<Block>> {
         let mut state = self.lock();
         state.take_returns(&self.dropped);
-        let segment = state.segments.get(&described.segment)?.map.clone();
-        let row = state.rows.get(described.block as usize)?;
-        if row.segment != described.segment || row.offset != described.offset {
-            return None;
-        }
+        let row = state.row_of(peer, described)?;
         if row.held {
             // If the last handle is being dropped right now, its return will come and free the row: ours
             // would be the second holder of one bit.
             return row.handle.upgrade();
         }
-        Some(state.handle(self, described.block, segment))
+        let map = state.segments.get(&described.segment)?.map.clone();
+        Some(state.handle(self, described.block, map))
     }
 
-    /// A copy of what a descriptor named.
-    pub fn copy(&self, described: Described) -> Option<Vec<u8>> {
-        let state = self.lock();
-        let segment = state.segments.get(&described.segment)?;
-        let end = described.offset.checked_add(described.len)?;
-        if end > segment.map.len() as u64 {
-            return None;
-        }
-        // SAFETY: inside the mapping by the check above; the block is lent, so nobody writes it.
-        let bytes = unsafe {
-            let at = segment.map.at().add(described.offset as usize);
-            std::slice::from_raw_parts(at, described.len as usize)
-        };
-        Some(bytes.to_vec())
+    /// A copy of what a descriptor named that `peer` did not read.
+    pub fn copy(&self, peer: PeerId, described: Described) -> Option<Vec<u8>> {
+        let mut state = self.lock();
+        state.take_returns(&self.dropped);
+        let at = state.row_of(peer, described)?.at;
+        // SAFETY: `row_of` saw that the block has so many bytes; it is lent, so nobody writes it, and
+        // its segment stays while the lock is held.
+        Some(unsafe { std::slice::from_raw_parts(at, described.len as usize) }.to_vec())
     }
 
     /// The connection is over. True: the peer has blocks, which come back one by one, or by `reclaim`.
@@ -608,6 +597,7 @@ pub enum Look {
 fn returns_of(state: &mut State, dropped: &HeapReturns) {
     if returns::pending(dropped) {
         returns::take(dropped, |block| state.dropped(block));
+        state.took();
     }
     let mut index = 0;
     while index < state.lenders.len() {
@@ -627,6 +617,23 @@ impl State {
         }
     }
 
+    /// Words were taken, and with them the wish of whoever sleeps to be told: it is told now, whatever
+    /// was there. Not a return only: the bit that stood for it may have been taken before. Nor a free
+    /// block only: what one peer gave back another may still have.
+    fn took(&mut self) {
+        if std::mem::take(&mut self.armed) {
+            (self.wake)();
+        }
+    }
+
+    /// The row of a block that the peer has. None: the descriptor, which the peer could write, is not ours.
+    fn row_of(&self, peer: PeerId, described: Described) -> Option<&Row> {
+        let has = self.peers.get(&peer).is_some_and(|peer| peer.has(described.block));
+        let row = self.rows.get(described.block as usize).filter(|_| has)?;
+        let inside = described.len <= class_bytes(row.class);
+        (row.segment == described.segment && row.offset == described.offset && inside).then_some(row)
+    }
+
     /// Takes what a peer gave back. False: it has nothing any more.
     fn returns_from(&mut self, id: PeerId) -> bool {
         let Some(peer) = self.peers.get_mut(&id) else { return false };
@@ -638,6 +645,7 @@ impl State {
             for block in back {
                 self.return_from(id, block);
             }
+            self.took();
         }
         let Some(peer) = self.peers.get(&id) else { return false };
         let has = peer.count > 0;
@@ -682,9 +690,6 @@ impl State {
         }
         let class = row.class;
         self.stirred = true;
-        if std::mem::take(&mut self.armed) {
-            (self.wake)();
-        }
         self.used -= class_bytes(class);
         self.classes[class].used -= 1;
         if let Some(segment) = self.segments.get_mut(&row.segment) {
@@ -716,22 +721,12 @@ impl State {
             return Ok(());
         }
         let made = match self.grow(class, bytes) {
-            Err(Short::Wait) if self.give_up_free() => self.grow(class, bytes),
+            Err(Short::Wait | Short::Numbers) if self.give_up_free() => self.grow(class, bytes),
             made => made,
         };
         match made {
-            Err(Short::Wait) if self.borrow_larger(class) => Ok(()),
-            Err(Short::Wait) => {
-                let (max, limit) = match self.max {
-                    0 => (budget::max(), "SHM_MAX"),
-                    max if max < budget::max() => (max, "ARENA_MAX"),
-                    _ => (budget::max(), "SHM_MAX"),
-                };
-                if bytes <= max && self.expects_some() {
-                    return Err(Short::Wait);
-                }
-                Err(Short::Never(format!("a block of {bytes} bytes is beyond {limit} of {max} bytes")))
-            }
+            Err(Short::Wait | Short::Numbers) if self.borrow_larger(class) => Ok(()),
+            Err(Short::Wait) => Err(self.shortage(bytes)),
             made => made,
         }
     }
@@ -746,6 +741,19 @@ impl State {
             });
             row.lent > 0 || queued
         })
+    }
+
+    /// There is no room for a block of so many bytes now: will there be?
+    fn shortage(&self, bytes: u64) -> Short {
+        let (max, limit) = match self.max {
+            0 => (budget::max(), "SHM_MAX"),
+            max if max < budget::max() => (max, "ARENA_MAX"),
+            _ => (budget::max(), "SHM_MAX"),
+        };
+        match bytes > max || !self.expects_some() {
+            true => Short::Never(format!("a block of {bytes} bytes is beyond {limit} of {max} bytes")),
+            false => Short::Wait,
+        }
     }
 
     /// A segment that was to be given up is wanted again.
@@ -775,17 +783,18 @@ impl State {
         true
     }
 
-    /// A new segment for a class: as many blocks as its history asks for, one if that is too much.
+    /// A new segment for a class: as many blocks as its history asks for, or, halved as often as that is too
+    /// much, as there is room for: what is left of a limit is not filled with segments of a block each.
     fn grow(&mut self, class: usize, bytes: u64) -> Result<(), Short> {
         let wanted = self.classes[class].next_blocks(bytes);
         let numbers = u64::from(BLOCKS) - (self.rows.len() - self.free_rows.len()) as u64;
-        if numbers == 0 {
+        if numbers == 0 || self.segments.len() >= SEGMENTS_MAX {
             return Err(Short::Numbers);
         }
         let wanted = wanted.min(numbers);
         let within = |count: u64| self.max == 0 || self.committed + count * bytes <= self.max;
         let mut failed = None;
-        for count in if wanted > 1 { vec![wanted, 1] } else { vec![1] } {
+        for count in std::iter::successors(Some(wanted), |count| Some(count / 2)).take_while(|it| *it > 0) {
             if !within(count) {
                 continue;
             }

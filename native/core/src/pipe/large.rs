@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shmzmq_shm::arena::{Arena, Block, Short};
+use shmzmq_shm::arena::{Arena, Block, PeerId, SEGMENTS_MAX, Short};
 use shmzmq_shm::layout::JUMP_BYTES;
 use shmzmq_shm::ring::{Described, Descriptor, Left, Part};
 
@@ -57,12 +57,12 @@ pub fn shape(parts: &[Part]) -> Cow<'_, [Part]> {
 }
 
 /// What a reader never handed out, for the next one.
-pub fn payload(arena: &Arc<Arena>, left: Left) -> Option<Payload> {
+pub fn payload(arena: &Arc<Arena>, reader: PeerId, left: Left) -> Option<Payload> {
     match left {
         Left::Bytes(bytes) => Some(Payload::from(bytes)),
-        Left::Block(described) => match arena.revive(described) {
+        Left::Block(described) => match arena.revive(reader, described) {
             Some(block) => Some(Payload::Block(block, described.len as usize)),
-            None => arena.copy(described).map(Payload::from),
+            None => arena.copy(reader, described).map(Payload::from),
         },
     }
 }
@@ -109,6 +109,10 @@ impl RingOut {
             let longer: Vec<Part> = new.iter().map(|_| note).chain(shape(parts).iter().copied()).collect();
             if let Err(refusal) = self.tx.check(&longer) {
                 return self.refused(refusal, parts, how, stats);
+            }
+            // The reader takes so many and no more; those that are given up it may not know yet.
+            if self.announced.len() + new.len() > SEGMENTS_MAX {
+                self.forget_segments();
             }
             if !new.into_iter().all(|segment| self.announce(segment)) {
                 return Write::Gone;

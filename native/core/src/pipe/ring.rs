@@ -442,10 +442,10 @@ impl RingOut {
     /// What the dead or departed reader never handed out, oldest first.
     pub fn undelivered(&mut self) -> Vec<Message> {
         let mut messages = Vec::new();
-        let arena = &self.arena;
+        let (arena, reader) = (&self.arena, self.peer_id);
         let mut take = |frames: Vec<Left>| {
             let frames: Option<Vec<Payload>> =
-                frames.into_iter().map(|frame| large::payload(arena, frame)).collect();
+                frames.into_iter().map(|frame| large::payload(arena, reader, frame)).collect();
             messages.extend(frames.and_then(Message::from_frames));
         };
         self.tx.undelivered(&mut take);
