@@ -6,11 +6,12 @@
 //! somebody may still read (arena.rs, A-7).
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use shmzmq_shm::arena::block_bytes;
+use shmzmq_shm::arena::{SEGMENTS_MAX, block_bytes};
 use shmzmq_shm::fork::{self, Fd};
 use shmzmq_shm::part::Described;
 use shmzmq_shm::private::PrivateMap;
@@ -112,12 +113,21 @@ pub struct Place<'a> {
     described: Described,
 }
 
-/// Why a descriptor leads nowhere: a correct peer cannot have written it.
+/// Why a descriptor or an announcement leads nowhere: a correct peer cannot have written it.
+#[derive(Debug)]
 pub struct Nowhere(pub String);
 
 impl Borrowed {
-    pub fn announce(&mut self, number: u32, view: View) {
-        self.segments.insert(number, view);
+    /// Refuses more than an arena ever has, and a number that is in use (arena.rs, A-8).
+    pub fn announce(&mut self, number: u32, view: View) -> Result<(), Nowhere> {
+        if self.segments.len() >= SEGMENTS_MAX {
+            return Err(Nowhere(format!("peer announces more than {SEGMENTS_MAX} segments of its arena")));
+        }
+        match self.segments.entry(number) {
+            Entry::Vacant(free) => _ = free.insert(view),
+            Entry::Occupied(_) => return Err(Nowhere(format!("peer announces segment {number} twice"))),
+        }
+        Ok(())
     }
 
     pub fn has(&self, number: u32) -> bool {

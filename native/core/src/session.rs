@@ -27,7 +27,7 @@ use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType as OsSocketType};
 use rustix::process::{PidfdFlags, Resource};
-use shmzmq_shm::arena::PeerId;
+use shmzmq_shm::arena::{PeerId, SEGMENTS_MAX};
 use shmzmq_shm::fork::{self, Fd};
 use shmzmq_shm::segment::{MappedRing, PipeSegment};
 use shmzmq_zmtp::{Event, Inbound, Ready};
@@ -37,7 +37,7 @@ use crate::context::log;
 use crate::failure::{Failure, Tell};
 use crate::handshake::{self, Facts, Terms};
 use crate::lifeline::Lifeline;
-use crate::loan::{Lender, View};
+use crate::loan::{Lender, Nowhere, View};
 use crate::looker::Looker;
 use crate::monitor;
 use crate::options::{self, Options, credit};
@@ -402,7 +402,7 @@ impl Session {
                 let number =
                     Facts::parse(&body).number("number").and_then(|number| u32::try_from(number).ok());
                 if let (Some(slot), Some(number)) = (self.slot, number) {
-                    self.socket.lend(slot, number, None);
+                    self.socket.lend(slot, number, None).map_err(|Nowhere(why)| why)?;
                 }
                 Ok(())
             }
@@ -583,7 +583,7 @@ impl Session {
             reader.announce(number, ring);
         }
         for (number, view) in link.early_segments.drain(..) {
-            reader.lend(number, Some(view));
+            reader.lend(number, Some(view)).map_err(|Nowhere(why)| why)?;
         }
         let connection = Connection {
             origin,
@@ -659,12 +659,14 @@ impl Session {
         let bytes = facts.number("bytes").ok_or("peer's ARENA names no size")?;
         let view = View::attach(fd, bytes as usize)?;
         if let Phase::Offered { .. } = link.phase {
+            if link.early_segments.len() >= SEGMENTS_MAX {
+                return Err("peer announces an arena without end before its ACCEPT".into());
+            }
             link.early_segments.push((number, view));
             return Ok(());
         }
         let slot = self.slot.ok_or("no slot")?;
-        self.socket.lend(slot, number, Some(view));
-        Ok(())
+        Ok(self.socket.lend(slot, number, Some(view)).map_err(|Nowhere(why)| why)?)
     }
 
     /// Our arena grew.

@@ -530,11 +530,12 @@ impl RingIn {
     }
 
     /// The peer's arena has this segment, or has it no more.
-    pub fn lend(&mut self, number: u32, segment: Option<View>) {
+    pub fn lend(&mut self, number: u32, segment: Option<View>) -> Result<(), Nowhere> {
         match segment {
-            Some(segment) => self.borrowed.announce(number, segment),
+            Some(segment) => self.borrowed.announce(number, segment)?,
             None => self.borrowed.forget(number),
         }
+        Ok(())
     }
 
     /// What stands at the reader's position; blocks of frames that were passed over go back.

@@ -22,7 +22,7 @@ use shmzmq_zmtp::SocketType;
 
 use super::{Socket, State, Status};
 use crate::error::{Error, Result};
-use crate::loan::View;
+use crate::loan::{Nowhere, View};
 use crate::origin::Origin;
 use crate::pipe::local::{self, LocalIn, LocalOut};
 use crate::pipe::overflow::Policy;
@@ -344,13 +344,14 @@ impl Socket {
     }
 
     /// The peer's arena has this segment, or (None) has it no more.
-    pub fn lend(&self, slot: usize, number: u32, segment: Option<View>) {
+    pub fn lend(&self, slot: usize, number: u32, segment: Option<View>) -> std::result::Result<(), Nowhere> {
         let mut state = self.state();
         if let Some(input) = state.core.pipe(slot).and_then(|pipe| pipe.newest_ring()) {
-            input.lend(number, segment);
+            input.lend(number, segment)?;
         }
         drop(state);
         self.signaler.mark(slot);
+        Ok(())
     }
 
     /// Gives up memory of the arena that nobody used lately.
