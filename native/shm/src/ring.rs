@@ -696,6 +696,7 @@ impl<C: Control, B: Bytes> Rx<C, B> {
                     self.passed = true;
                     let passed = frame.described.then(|| self.described(frame));
                     self.advance(frame);
+                    self.check_run()?;
                     match passed {
                         Some(passed) => return Ok(Next::Passed(passed)),
                         None => continue,
@@ -706,6 +707,7 @@ impl<C: Control, B: Bytes> Rx<C, B> {
             // Filler leads from somewhere to the ring's end, so two never follow each other: whatever a
             // peer writes, this loop takes one filler and the announced jumps.
             if record.flags == VALID | NEEDS {
+                self.check_run()?;
                 return Ok(Next::Needs(self.number(header, offset, record.len)? as u32));
             }
             let filler = record.flags == VALID | PAD && offset != 0 && offset + record.bytes == capacity;
@@ -721,6 +723,15 @@ impl<C: Control, B: Bytes> Rx<C, B> {
                 self.base = self.r;
             }
         }
+    }
+
+    /// what was not given back yet fits into the ring. Asked where records lead to nothing that the
+    /// caller could take: a peer that lets its ring begin anew would keep the reader for ever.
+    #[cold]
+    fn check_run(&self) -> Result<(), Poisoned> {
+        let high = self.published.max(self.base) + self.ring.capacity();
+        let ran = self.r > high;
+        if ran { Err(Poisoned::Position { theirs: self.w, low: self.r, high }) } else { Ok(()) }
     }
 
     /// Moves to the announced ring that the JUMP record names; false if it has not come yet.

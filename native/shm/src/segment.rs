@@ -31,6 +31,8 @@ pub enum SegmentError {
     System { call: &'static str, errno: Errno },
     #[error("fd offered as shared memory is not sealed against change of size")]
     Unsealed,
+    #[error("fd offered as shared memory has huge pages, which may be missing when they are touched")]
+    HugePages,
     #[error("shared memory has {found} bytes instead of {agreed}")]
     Size { found: u64, agreed: u64 },
     #[error("ring of {0} bytes: not a power of two in range")]
@@ -44,6 +46,9 @@ pub(crate) fn system(call: &'static str) -> impl Fn(Errno) -> SegmentError {
 }
 
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
+
+/// `HUGETLBFS_MAGIC` of linux/magic.h.
+const HUGETLBFS: rustix::fs::FsWord = 0x9584_58f6;
 
 fn create_unsealed(name: &str, bytes: usize) -> Result<(OwnedFd, Map), SegmentError> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
@@ -112,6 +117,10 @@ pub(crate) fn check(fd: BorrowedFd<'_>, bytes: usize) -> Result<(), SegmentError
     let seals = rustix::fs::fcntl_get_seals(fd).map_err(|_| SegmentError::Unsealed)?;
     if !seals.contains(SEALS) {
         return Err(SegmentError::Unsealed);
+    }
+    // hugetlbfs has seals too (memfd_create(2), MFD_HUGETLB), and a page that the pool lacks is SIGBUS.
+    if rustix::fs::fstatfs(fd).map_err(system("fstatfs"))?.f_type == HUGETLBFS {
+        return Err(SegmentError::HugePages);
     }
     let found = rustix::fs::fstat(fd).map_err(system("fstat"))?.st_size as u64;
     if found != bytes as u64 {

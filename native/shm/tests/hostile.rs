@@ -11,8 +11,10 @@ mod memory;
 
 use memory::{HeapControl, HeapRing, HeapRx, HeapTx, message, pair, parts, take, take_message};
 use proptest::prelude::*;
-use shmzmq_shm::layout::{ASLEEP, CLOSED, DESC, FLAG_BITS, JUMP, MORE, PAD, SEQ_SHIFT, VALID};
-use shmzmq_shm::ring::{Arm, Frame, Next, Poisoned, Refusal};
+use shmzmq_shm::layout::{
+    ASLEEP, CLOSED, DESC, DESC_BYTES, FLAG_BITS, JUMP, JUMP_BYTES, MORE, NEEDS, PAD, SEQ_SHIFT, VALID,
+};
+use shmzmq_shm::ring::{Arm, Described, Frame, Next, Part, Poisoned, Refusal};
 use shmzmq_shm::sync::Ordering::Relaxed;
 
 struct Pipe {
@@ -52,6 +54,18 @@ impl Pipe {
 
 fn capacity(ring: &HeapRing) -> u64 {
     shmzmq_shm::ring::Bytes::capacity(ring)
+}
+
+/// A frame in a block, a segment that is needed, and a message of both kinds of frames.
+fn with_blocks() -> Pipe {
+    let mut pipe = Pipe::new(512, 0);
+    let descriptor = Described { segment: 1, block: 2, offset: 8192, len: 5000 }.encode();
+    pipe.tx.write(&[Part::descriptor(&descriptor)]).unwrap();
+    pipe.tx.need(2);
+    let inline = message(1, &[8]);
+    pipe.tx.write(&[Part::of(&inline[0]), Part::descriptor(&descriptor)]).unwrap();
+    pipe.tx.write(&[Part::descriptor(&descriptor)]).unwrap();
+    pipe
 }
 
 type State = (&'static str, fn() -> Pipe);
@@ -115,6 +129,13 @@ const STATES: &[State] = &[
         pipe.tx.write(&parts(&message(3, &[8, 8]))).unwrap();
         pipe
     }),
+    ("blocks and their segment ahead", with_blocks),
+    ("a reader that skips, blocks ahead", || {
+        let mut pipe = with_blocks();
+        pipe.rx.set_skips();
+        pipe.tx.skip_before(40);
+        pipe
+    }),
     ("closed by both", || {
         let mut pipe = Pipe::new(256, 1);
         pipe.tx.write(&parts(&message(1, &[8]))).unwrap();
@@ -167,6 +188,17 @@ const OPERATIONS: &[Operation] = &[
             pipe.peeked = Some(frame);
         }
     }),
+    ("satisfy a need", |pipe| {
+        pipe.peeked = None;
+        if let Ok(Next::Needs(_)) = pipe.rx.peek() {
+            pipe.rx.satisfied();
+        }
+    }),
+    ("read the descriptor that was peeked", |pipe| {
+        if let Some(frame) = pipe.peeked.filter(|frame| frame.described) {
+            let _ = pipe.rx.described(frame);
+        }
+    }),
     ("copy what was peeked", |pipe| {
         if let Some(frame) = pipe.peeked {
             memory::copy(&pipe.rx, frame);
@@ -211,7 +243,7 @@ fn positions(w: u64, r: u64) -> Vec<u64> {
 
 /// 64 headers with the sequence number that stands there, so that the checks behind it are reached.
 fn headers(there: u64) -> Vec<u64> {
-    let lengths = [0, 1, 8, 17, 248, 256, 504, u64::from(u32::MAX)];
+    let lengths = [0, 1, 8, DESC_BYTES, 248, 256, 504, u64::from(u32::MAX)];
     let flags = [
         0,
         VALID,
@@ -221,7 +253,8 @@ fn headers(there: u64) -> Vec<u64> {
         VALID | JUMP | PAD,
         VALID | DESC,
         VALID | DESC | MORE,
-        VALID | DESC | JUMP,
+        VALID | NEEDS,
+        VALID | NEEDS | MORE,
         VALID | 1 << 37,
         !0,
     ];
@@ -340,6 +373,105 @@ fn a_ring_full_of_filler_does_not_keep_the_reader_for_ever() {
     }
     pipe.control.0.w.store(!FLAG_BITS, Relaxed);
     assert!(pipe.bounded(|pipe| pipe.rx.peek()).is_err());
+}
+
+/// W, so many headers that all fit, and a sequence number that fits again after 65536 of them: a ring
+/// in which a reader that meets nothing to hand out would go round and round.
+fn endless(record: u64, bytes: u64) -> Pipe {
+    let pipe = Pipe::new(65536 * bytes as usize, 0);
+    for seq in 0..65536 {
+        pipe.rings[0].word(seq * bytes).store(record | seq << SEQ_SHIFT, Relaxed);
+    }
+    pipe.control.0.w.store(!FLAG_BITS, Relaxed);
+    pipe
+}
+
+#[test]
+fn a_ring_full_of_needs_does_not_keep_the_reader_for_ever() {
+    let mut pipe = endless(VALID | NEEDS | JUMP_BYTES, 16);
+    let ended = (0..70_000).any(|_| match pipe.rx.peek() {
+        Ok(next) => {
+            assert_eq!(next, Next::Needs(0));
+            pipe.rx.satisfied();
+            false
+        }
+        Err(_) => true,
+    });
+    assert!(ended, "the announced segment is needed again and again");
+}
+
+#[test]
+fn a_ring_full_of_messages_to_pass_over_does_not_keep_the_reader_for_ever() {
+    for flags in [0, MORE] {
+        let mut pipe = endless(VALID | flags | 8, 16);
+        pipe.rx.set_skips();
+        pipe.control.0.skip.store(u64::MAX, Relaxed);
+        assert!(pipe.bounded(|pipe| pipe.rx.peek()).is_err());
+    }
+}
+
+#[test]
+fn a_ring_full_of_blocks_to_pass_over_does_not_keep_the_reader_for_ever() {
+    let mut pipe = endless(VALID | DESC | DESC_BYTES, 32);
+    pipe.rx.set_skips();
+    pipe.control.0.skip.store(u64::MAX, Relaxed);
+    let ended = (0..70_000).any(|_| match pipe.rx.peek() {
+        Ok(next) => {
+            assert!(matches!(next, Next::Passed(_)));
+            false
+        }
+        Err(_) => true,
+    });
+    assert!(ended, "blocks are passed over again and again");
+}
+
+/// The record of a segment that is needed: its length, and its place between messages.
+#[test]
+fn a_need_of_another_length_or_inside_a_message_poisons() {
+    for len in [0, 1, 7, 9, 16, 24, 200] {
+        let mut pipe = Pipe::new(256, 0);
+        pipe.tx.need(5);
+        pipe.tx.publish();
+        pipe.rings[0].word(0).store(VALID | NEEDS | len, Relaxed);
+        assert!(pipe.rx.peek().is_err(), "{len} bytes");
+    }
+    for more in [MORE, PAD] {
+        let mut pipe = Pipe::new(256, 0);
+        pipe.tx.need(5);
+        pipe.tx.publish();
+        pipe.rings[0].word(0).store(VALID | NEEDS | more | JUMP_BYTES, Relaxed);
+        assert!(pipe.rx.peek().is_err(), "{more:#x}");
+    }
+    let mut pipe = Pipe::new(256, 0);
+    pipe.tx.write(&parts(&message(1, &[8]))).unwrap();
+    pipe.tx.need(5);
+    pipe.tx.publish();
+    let header = pipe.rings[0].word(0).load(Relaxed);
+    pipe.rings[0].word(0).store(header | MORE, Relaxed);
+    assert!(take(&mut pipe.rx).is_some());
+    assert!(matches!(pipe.rx.peek(), Err(Poisoned::Header { .. })));
+}
+
+/// A descriptor has its length and no other; what it says is not this file's to judge.
+#[test]
+fn a_descriptor_of_another_length_poisons_and_any_content_is_read() {
+    let described = |pipe: &mut Pipe| match pipe.rx.peek() {
+        Ok(Next::Frame(frame)) => Some((pipe.rx.described(frame), frame.described)),
+        _ => None,
+    };
+    for len in (0..64).chain([u64::from(u32::MAX)]) {
+        let mut pipe = with_blocks();
+        pipe.rings[0].word(0).store(VALID | DESC | len, Relaxed);
+        assert_eq!(described(&mut pipe).is_some(), len == DESC_BYTES, "{len} bytes");
+    }
+    for value in [0, 1, u64::MAX, 1 << 63, !0 >> 1] {
+        let mut pipe = with_blocks();
+        (1..4).for_each(|word| pipe.rings[0].word(word * 8).store(value, Relaxed));
+        let (found, is_described) = described(&mut pipe).unwrap();
+        assert!(is_described);
+        assert_eq!((found.offset, found.len), (value, value));
+        assert_eq!((found.segment, found.block), (value as u32, (value >> 32) as u32));
+    }
 }
 
 /// The same by one filler of a whole ring: a correct writer at offset 0 needs none.

@@ -66,6 +66,19 @@ fn a_memfd_that_lacks_one_of_the_seals_is_refused_as_unsealed() {
     }
 }
 
+/// Seals and size are right; touching it where the system has no huge pages kills with SIGBUS.
+#[test]
+fn a_memfd_of_huge_pages_is_refused() {
+    let flags = MemfdFlags::ALLOW_SEALING | MemfdFlags::HUGETLB;
+    let Ok(fd) = rustix::fs::memfd_create("huge", flags) else {
+        eprintln!("this kernel has no huge pages");
+        return;
+    };
+    rustix::fs::ftruncate(&fd, 1 << 30).unwrap();
+    rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL).unwrap();
+    assert!(matches!(segment::attach(fd.as_fd(), 1 << 30), Err(SegmentError::HugePages)));
+}
+
 #[test]
 fn a_memfd_of_another_size_is_refused_by_its_size() {
     let agreed = layout::segment_bytes(RING);
