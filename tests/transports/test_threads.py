@@ -160,6 +160,26 @@ def test_recv_multipart_of_several_threads_keeps_messages_whole(flow, task):
     ]
 
 
+def test_recv_multipart_of_several_threads_keeps_large_messages_whole(flow, task):
+    # Frames of this size are copied without the GIL: another thread may run between two of them.
+    push, pull = flow
+    size, count = 1 << 20, 60
+
+    def receive():
+        mine = []
+        while (frames := pull.recv_multipart()) != [b"stop"]:
+            mine.append([(frame[0], len(frame)) for frame in frames])
+        return mine
+
+    receivers = [task(receive) for _ in range(3)]
+    for number in range(count):
+        push.send_multipart([bytes([number]) * size] * 3)
+    for _ in receivers:
+        push.send(b"stop")
+    messages = [frames for receiving in receivers for frames in receiving.result(4 * CAP_MS / 1000)]
+    assert sorted(messages) == [[(number, size)] * 3 for number in range(count)]
+
+
 # --- sending together --------------------------------------------------------------------------------------
 
 

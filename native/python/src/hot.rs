@@ -205,13 +205,20 @@ fn recv_one(
     flags: i64,
     become_: Become,
 ) -> PyResult<(*mut ffi::PyObject, bool)> {
+    let (mut sink, more) = take_one(py, socket, flags, become_)?;
+    sink.finish(py);
+    Ok((sink.made, more))
+}
+
+/// The same, not finished yet.
+#[inline]
+fn take_one(py: Python<'_>, socket: &Socket, flags: i64, become_: Become) -> PyResult<(PySink, bool)> {
     let mut sink = PySink::finishing(become_);
     let more = until_done(py, socket.core(py)?, Interest::Receive, flags, |core| core.try_recv(&mut sink))?;
-    sink.finish(py);
     if sink.made.is_null() {
         return Err(raise(py, &Error::NoRoom));
     }
-    Ok((sink.made, more))
+    Ok((sink, more))
 }
 
 unsafe extern "C" fn recv_multipart(
@@ -240,14 +247,22 @@ unsafe extern "C" fn recv_multipart(
 /// All frames of one message. The rest of a message is always there once its first frame is.
 fn recv_all(py: Python<'_>, socket: &Socket, flags: i64) -> PyResult<*mut ffi::PyObject> {
     let frames = PyList::empty(py);
+    // Copied when all are there: that may let other threads run, and one of them might receive the rest.
+    let mut unfinished = Vec::new();
     loop {
-        let (made, more) = recv_one(py, socket, flags, Become::Bytes)?;
+        let (sink, more) = take_one(py, socket, flags, Become::Bytes)?;
         // SAFETY: a new reference that nobody else owns.
-        frames.append(unsafe { Bound::from_owned_ptr(py, made) })?;
+        frames.append(unsafe { Bound::from_owned_ptr(py, sink.made) })?;
+        if sink.is_unfinished() {
+            unfinished.push(sink);
+        }
         if !more {
-            return Ok(frames.into_ptr());
+            break;
         }
     }
+    // The list keeps what is written to.
+    unfinished.iter_mut().for_each(|sink| sink.finish(py));
+    Ok(frames.into_ptr())
 }
 
 /// As `recv_all`, as Frames.

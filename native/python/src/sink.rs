@@ -45,6 +45,12 @@ impl PySink {
         PySink { finishes: true, ..PySink::new(become_) }
     }
 
+    /// The frame was only borrowed: what `made` holds is to be had from `finish`.
+    #[inline(always)]
+    pub fn is_unfinished(&self) -> bool {
+        self.lent.is_some()
+    }
+
     /// Outside the socket's lock: copies what was only borrowed under it.
     #[inline(always)]
     pub fn finish(&mut self, py: Python<'_>) {
