@@ -878,6 +878,53 @@ def test_block_that_was_not_sent_survives_a_fork(flow, run_child, size):
         expect(pull, body(number, size))
 
 
+def read_and_write(zmq, link, looks):
+    """What inherited views of blocks show; then write, and read again what the parent did not."""
+    link.tell("here")
+    link.hear()
+    seen = [bytes(look) for look in looks]
+    for look in looks:
+        memoryview(look)[:5] = b"child"
+    assert all(bytes(look)[:5] == b"child" for look in looks)
+    return seen
+
+
+@ours
+@needs_alloc
+@pytest.mark.parametrize("size", SIZES)
+def test_views_of_blocks_read_the_same_in_parent_and_child(flow, run_child, size):
+    push, pull = flow
+    views = [memoryview(push.alloc(size)) for _ in range(3)]
+    for number, view in enumerate(views):
+        view[:] = body(number, size)
+    child = run_child(read_and_write, views, method="fork")
+    child.hear()
+    for view in views:
+        view[:] = bytes(size)
+    child.tell("read")
+    assert child.result() == [body(number, size) for number in range(3)]
+    assert [bytes(view) for view in views] == [bytes(size)] * 3
+
+
+@ours
+@needs_alloc
+def test_frames_on_blocks_of_this_process_read_the_same_in_parent_and_child(zmq, sockets, inproc, run_child):
+    push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
+    pull.bind(inproc)
+    push.connect(inproc)
+    size = 100_000
+    for number in range(3):
+        block = push.alloc(size)
+        memoryview(block)[:] = body(number, size)
+        push.send(block)
+        del block
+    frames = [pull.recv(copy=False) for _ in range(3)]
+    expected = [body(number, size) for number in range(3)]
+    child = run_child(drop_all, frames, method="fork")
+    assert child.result() == expected
+    assert [read(frame) for frame in frames] == expected
+
+
 # --- many loans --------------------------------------------------------------------------------------------
 
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::thread::futex;
 use shmzmq_shm::fork::{self, Global};
-use shmzmq_shm::{budget, private};
+use shmzmq_shm::{budget, exports, private};
 use shmzmq_zmtp::SocketType;
 
 use crate::error::{Error, Result};
@@ -73,11 +73,13 @@ pub fn before_fork() {
     threads.iter().for_each(|thread| thread.ask_to_park());
     threads.iter().for_each(|thread| thread.wait_parked());
     private::before_fork();
+    exports::before_fork();
 }
 
 /// After a fork, in the parent.
 pub fn after_fork_in_parent() {
     private::after_fork_in_parent();
+    exports::after_fork_in_parent();
     all_threads().iter().for_each(|thread| thread.unpark());
 }
 
@@ -85,6 +87,7 @@ pub fn after_fork_in_parent() {
 pub fn after_fork_in_child() {
     fork::after_in_child();
     private::after_in_child();
+    exports::after_in_child();
     budget::after_in_child();
     LOG.renew();
     crate::session::forget_peers();

@@ -32,6 +32,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use crate::budget::{self, Reserved};
+use crate::exports::Exports;
 use crate::fork::{self, Fd, Map};
 use crate::part::Described;
 use crate::returns::{self, BLOCKS, HeapReturns, WORDS};
@@ -92,10 +93,10 @@ pub struct Block {
     /// Handles that are no promise to send: buffers of the language.
     exporters: AtomicU32,
     /// Keeps `at` mapped.
-    _map: Arc<Map>,
+    exports: Arc<Exports>,
 }
 
-// SAFETY: an address in a mapping that `_map` keeps; who writes there when is A-6's business.
+// SAFETY: an address in a mapping that `exports` keeps; who writes there when is A-6's business.
 unsafe impl Send for Block {}
 // SAFETY: as above.
 unsafe impl Sync for Block {}
@@ -118,10 +119,12 @@ impl Block {
     /// A handle became, or ceases to be, one that a buffer of the language holds.
     pub fn exported(&self) {
         self.exporters.fetch_add(1, Ordering::Relaxed);
+        self.exports.add(self.at);
     }
 
     pub fn unexported(&self) {
         self.exporters.fetch_sub(1, Ordering::Relaxed);
+        self.exports.remove(self.at);
     }
 
     /// True in the process that made it: elsewhere its memory is not there.
@@ -195,6 +198,7 @@ struct Row {
 struct Segment {
     fd: Fd,
     map: Arc<Map>,
+    exports: Arc<Exports>,
     class: usize,
     blocks: Vec<u32>,
     /// Of the blocks, how many are not free.
@@ -474,8 +478,8 @@ impl Arena {
             // would be the second holder of one bit.
             return row.handle.upgrade();
         }
-        let map = state.segments.get(&described.segment)?.map.clone();
-        Some(state.handle(self, described.block, map))
+        let exports = state.segments.get(&described.segment)?.exports.clone();
+        Some(state.handle(self, described.block, exports))
     }
 
     /// A copy of what a descriptor named that `peer` did not read.
@@ -856,8 +860,17 @@ impl State {
         }
         self.classes[class].free.extend(&blocks);
         self.classes[class].segments.push(number);
-        let segment =
-            Segment { fd: fd.into(), map, class, blocks, used: 0, draining: false, _reserved: reserved };
+        let exports = Exports::new(map.clone(), bytes as usize);
+        let segment = Segment {
+            fd: fd.into(),
+            map,
+            exports,
+            class,
+            blocks,
+            used: 0,
+            draining: false,
+            _reserved: reserved,
+        };
         self.segments.insert(number, segment);
     }
 
@@ -887,17 +900,17 @@ impl State {
         self.next_use += 1;
         row.use_number = self.next_use;
         segment.used += 1;
-        let map = segment.map.clone();
+        let exports = segment.exports.clone();
         self.used += bytes;
         self.stirred = true;
         let class = &mut self.classes[class];
         class.used += 1;
         class.peak = class.peak.max(class.used);
-        Ok(self.handle(arena, block, map))
+        Ok(self.handle(arena, block, exports))
     }
 
     /// A handle to a block that has none.
-    fn handle(&mut self, arena: &Arc<Arena>, block: u32, map: Arc<Map>) -> Arc<Block> {
+    fn handle(&mut self, arena: &Arc<Arena>, block: u32, exports: Arc<Exports>) -> Arc<Block> {
         let row = &mut self.rows[block as usize];
         row.held = true;
         let made = Arc::new(Block {
@@ -908,7 +921,7 @@ impl State {
             segment: row.segment,
             use_number: row.use_number,
             exporters: AtomicU32::new(0),
-            _map: map,
+            exports,
         });
         row.handle = Arc::downgrade(&made);
         made

@@ -254,6 +254,10 @@ impl Map {
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
+
+    pub fn is_ours(&self) -> bool {
+        is_ours(self.born)
+    }
 }
 
 impl Drop for Map {

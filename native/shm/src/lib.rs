@@ -11,6 +11,7 @@
 //! | [`sync`] | the words of rings and ready pages; the trait that lets loom stand in |
 //! | [`part`] | a frame as a ring takes it: bytes, or a descriptor of a block |
 //! | [`arena`] | blocks for large frames, seen by their owner: classes, growth, who has which |
+//! | [`exports`] | an arena's blocks that buffers show, and what a fork keeps of them |
 //! | [`private`] | an arena seen by its readers: copy-on-write, and what a fork keeps |
 //! | [`ring`] | one writer, one reader: write, publish, read, credit, sleep bits, JUMP to a larger ring |
 //! | [`ready`] | the words by which many publishers wake one sleeping socket |
@@ -21,6 +22,7 @@
 
 pub mod arena;
 pub mod budget;
+pub mod exports;
 pub mod fork;
 pub mod layout;
 pub mod part;
