@@ -13,13 +13,11 @@ use crate::layout::{DESC, DESC_BYTES, VALID};
 pub struct Part {
     pub at: *const u8,
     pub len: usize,
-    /// Where the bytes are: nowhere in particular (null), in that block of an arena, or, [`DESCRIBED`],
-    /// they are a descriptor of such a block.
+    /// Where the bytes are: nowhere in particular (null), in that block of an arena, or they are a
+    /// descriptor of such a block: twice the bytes that it stands for, plus one. No block lives at an odd
+    /// address.
     block: *const Block,
 }
-
-/// No block lives here.
-const DESCRIBED: *const Block = std::ptr::without_provenance(1);
 
 impl Part {
     #[inline(always)]
@@ -36,14 +34,25 @@ impl Part {
         Part { at: block.at(), len, block: Arc::as_ptr(block) }
     }
 
-    /// A record that names a block instead of carrying its bytes.
-    pub fn descriptor(descriptor: &Descriptor) -> Part {
-        Part { at: descriptor.0.as_ptr().cast(), len: DESC_BYTES as usize, block: DESCRIBED }
+    /// A record that names a block instead of carrying its bytes, of which there are so many.
+    pub fn descriptor(descriptor: &Descriptor, bytes: usize) -> Part {
+        let block = std::ptr::without_provenance(bytes << 1 | 1);
+        Part { at: descriptor.0.as_ptr().cast(), len: DESC_BYTES as usize, block }
+    }
+
+    #[inline(always)]
+    fn is_descriptor(&self) -> bool {
+        self.block.addr() & 1 != 0
+    }
+
+    /// Bytes of the frame that are not in the ring.
+    pub fn elsewhere(&self) -> u64 {
+        if self.is_descriptor() { (self.block.addr() >> 1) as u64 } else { 0 }
     }
 
     /// The block that the bytes are in, if they are in one.
     pub fn block(&self) -> Option<Arc<Block>> {
-        if self.block.is_null() || self.block == DESCRIBED {
+        if self.block.is_null() || self.is_descriptor() {
             return None;
         }
         // SAFETY: made by `of_block` from an Arc that the caller of the running call keeps alive; the count
@@ -56,7 +65,7 @@ impl Part {
 
     #[inline(always)]
     pub(crate) fn flags(&self) -> u64 {
-        if self.block == DESCRIBED { VALID | DESC } else { VALID }
+        if self.is_descriptor() { VALID | DESC } else { VALID }
     }
 }
 

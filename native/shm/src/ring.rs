@@ -150,6 +150,12 @@ pub struct Tx<C, B> {
     credit: u64,
     /// Bytes that may be under way; a message that finds nothing under way may be larger.
     bytes_max: u64,
+    /// Bytes of frames under way that are not in the ring: the position behind their message, and how
+    /// many. As far as somebody wants them counted.
+    elsewhere: VecDeque<(u64, u64)>,
+    elsewhere_bytes: u64,
+    /// Of all messages so far.
+    elsewhere_sent: u64,
     /// As in the control word.
     skip: u64,
     sent: u64,
@@ -170,6 +176,9 @@ impl<C: Control, B: Bytes> Tx<C, B> {
             seq: 0,
             credit,
             bytes_max: u64::MAX,
+            elsewhere: VecDeque::new(),
+            elsewhere_bytes: 0,
+            elsewhere_sent: 0,
             skip: 0,
             sent: 0,
             read: 0,
@@ -208,6 +217,18 @@ impl<C: Control, B: Bytes> Tx<C, B> {
         self.w
     }
 
+    /// Bytes sent so far, in the ring and elsewhere.
+    pub fn volume(&self) -> u64 {
+        self.w + self.elsewhere_sent
+    }
+
+    /// So many bytes of the message that was put last lie elsewhere, and count as under way with it.
+    pub fn note_elsewhere(&mut self, bytes: u64) {
+        self.elsewhere.push_back((self.w, bytes));
+        self.elsewhere_bytes += bytes;
+        self.elsewhere_sent += bytes;
+    }
+
     /// Every message that begins before `position` is no longer wanted. Whatever takes their place
     /// was published before, or nothing does.
     pub fn skip_before(&mut self, position: u64) {
@@ -233,9 +254,20 @@ impl<C: Control, B: Bytes> Tx<C, B> {
     }
 
     #[inline(always)]
-    fn has_bytes(&self, extent: u64) -> bool {
-        let under_way = self.w - self.r;
-        extent <= self.bytes_max.saturating_sub(under_way) || under_way == 0
+    fn has_bytes(&self, bytes: u64) -> bool {
+        let under_way = self.w - self.r + self.elsewhere_bytes;
+        bytes <= self.bytes_max.saturating_sub(under_way) || under_way == 0
+    }
+
+    /// The same for a message.
+    #[inline(always)]
+    fn has_bytes_for(&self, parts: &[Part], extent: u64) -> bool {
+        self.bytes_max == u64::MAX || self.has_bytes(extent.saturating_add(Self::elsewhere_for(parts)))
+    }
+
+    /// Bytes of `parts` that a ring does not carry.
+    pub fn elsewhere_for(parts: &[Part]) -> u64 {
+        parts.iter().map(Part::elsewhere).sum()
     }
 
     /// True if one more message may go under way by what was last seen of an open reader.
@@ -266,6 +298,12 @@ impl<C: Control, B: Bytes> Tx<C, B> {
         self.closed_by_reader = seen & CLOSED != 0;
         while self.retired.front().is_some_and(|old| old.end <= theirs) {
             self.retired.pop_front();
+        }
+        while let Some((end, bytes)) = self.elsewhere.front().copied()
+            && end <= theirs
+        {
+            self.elsewhere.pop_front();
+            self.elsewhere_bytes -= bytes;
         }
         Ok(())
     }
@@ -321,7 +359,7 @@ impl<C: Control, B: Bytes> Tx<C, B> {
         if !self.has_credit()
             || extent + JUMP_RESERVE > self.room()
             || self.closed_by_reader
-            || !self.has_bytes(extent)
+            || !self.has_bytes_for(parts, extent)
         {
             self.admit(parts, extent)?;
         }
@@ -351,7 +389,7 @@ impl<C: Control, B: Bytes> Tx<C, B> {
         if extent == TOO_LONG {
             return Err(Refusal::Length);
         }
-        if !self.has_credit() || !self.has_bytes(extent) {
+        if !self.has_credit() || !self.has_bytes_for(parts, extent) {
             return Err(Refusal::Credit);
         }
         if extent + JUMP_RESERVE > self.room() {
@@ -414,6 +452,11 @@ impl<C: Control, B: Bytes> Tx<C, B> {
     /// Asks to be marked once `parts` fit and half the credit is back. Call after [`Self::publish`]: the
     /// thresholds count what was put, and a reader cannot read what it does not see.
     pub fn arm(&mut self, parts_bytes: u64) -> Result<Arm, Poisoned> {
+        self.arm_for(parts_bytes, 0)
+    }
+
+    /// The same for parts of which so many more bytes lie elsewhere.
+    pub fn arm_for(&mut self, parts_bytes: u64, elsewhere: u64) -> Result<Arm, Poisoned> {
         // Withdraw an older wish first: the reader must not decide by its thresholds any more.
         self.control.r().fetch_and(!WAITING, C::ORDER);
         self.refresh()?;
@@ -428,12 +471,12 @@ impl<C: Control, B: Bytes> Tx<C, B> {
             0
         };
         // Even the smallest message has a header: as `may_write` asks.
-        let least = parts_bytes.max(HEADER_BYTES);
+        let least = parts_bytes.max(HEADER_BYTES).saturating_add(elsewhere);
         let space = if self.has_bytes(least) {
             space
         } else {
-            let enough = (self.w + least).saturating_sub(self.bytes_max);
-            space.max(enough).max(self.w.saturating_sub(self.bytes_max / 2)).min(self.w)
+            let left = self.bytes_max.saturating_sub(least).min(self.bytes_max / 2);
+            space.max(self.position_with(left))
         };
         let msgs = if self.has_credit() { 0 } else { self.sent - self.credit / 2 };
         if space == 0 && msgs == 0 {
@@ -444,6 +487,19 @@ impl<C: Control, B: Bytes> Tx<C, B> {
         // SYNC R-4, pairs with the swap or CAS in `Rx::publish`; the thresholds go with it.
         let armed = self.control.r().compare_exchange(self.r, self.r | WAITING, C::ORDER, Ordering::Acquire);
         Ok(if armed.is_ok() { Arm::Armed } else { Arm::Moved })
+    }
+
+    /// The first position of the reader at which at most `left` bytes are under way.
+    fn position_with(&self, left: u64) -> u64 {
+        let (mut passed, mut elsewhere) = (self.r, self.elsewhere_bytes);
+        for (end, bytes) in &self.elsewhere {
+            let position = (self.w + elsewhere).saturating_sub(left).max(passed);
+            if position < *end {
+                return position;
+            }
+            (passed, elsewhere) = (*end, elsewhere - bytes);
+        }
+        (self.w + elsewhere).saturating_sub(left).max(passed).min(self.w)
     }
 
     /// Says between two messages that what follows lies in an announced segment. Room for a part of

@@ -12,7 +12,7 @@ use shmzmq_shm::arena::{Arena, Block, PeerId, SEGMENTS_MAX, Short};
 use shmzmq_shm::layout::JUMP_BYTES;
 use shmzmq_shm::ring::{Described, Descriptor, Left, Part};
 
-use super::ring::RingOut;
+use super::ring::{MappedTx, RingOut};
 use super::{How, Write};
 use crate::error::Error;
 use crate::handshake;
@@ -52,7 +52,7 @@ pub fn shape(parts: &[Part]) -> Cow<'_, [Part]> {
     if !is_large(parts) {
         return parts.into();
     }
-    let record = |part: &Part| if part.len > INLINE_MAX { Part::descriptor(&ANY) } else { *part };
+    let record = |part: &Part| if part.len > INLINE_MAX { Part::descriptor(&ANY, part.len) } else { *part };
     parts.iter().map(record).collect()
 }
 
@@ -125,12 +125,16 @@ impl RingOut {
         }
         let mut descriptor = descriptors.iter();
         let record = |part: &Part| match part.len > INLINE_MAX {
-            true => descriptor.next().map_or(*part, Part::descriptor),
+            true => descriptor.next().map_or(*part, |named| Part::descriptor(named, part.len)),
             false => *part,
         };
         let records: Vec<Part> = parts.iter().map(record).collect();
         self.unwatched |= self.arena.watch();
-        self.put(&records, parts, how, stats)
+        let written = self.put(&records, parts, how, stats);
+        if self.limits.hwm_bytes > 0 && matches!(written, Write::Done) {
+            self.tx.note_elsewhere(MappedTx::elsewhere_for(&records));
+        }
+        written
     }
 
     /// A block for each large frame, filled.

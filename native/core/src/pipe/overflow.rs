@@ -48,8 +48,9 @@ pub struct Kept {
     /// In this process, because the ring had no room. Newer than everything in the ring.
     held: VecDeque<Message>,
     held_bytes: u64,
-    /// Where the messages in the ring begin; only for DropOldest. Some may have been read meanwhile.
-    begins: VecDeque<u64>,
+    /// Where the messages in the ring begin, and how many bytes were sent before each; only for DropOldest.
+    /// Some may have been read meanwhile.
+    begins: VecDeque<(u64, u64)>,
     /// So many begins are worth a look at which of them were read.
     look_at: usize,
     /// How many messages and bytes may be kept; 0 for no limit.
@@ -81,11 +82,11 @@ impl Kept {
         Some(message)
     }
 
-    /// A message went into the ring at `begin`; `reader` is the reader's position. From where on the
-    /// ring's messages are still wanted.
-    pub fn wrote(&mut self, begin: u64, reader: u64) -> Option<u64> {
+    /// A message went into the ring at `begin` (a position, and the bytes sent before); `reader` is the
+    /// reader's position. From where on the ring's messages are still wanted.
+    pub fn wrote(&mut self, begin: (u64, u64), reader: u64) -> Option<u64> {
         match self.policy {
-            Policy::KeepLatest => Some(begin),
+            Policy::KeepLatest => Some(begin.0),
             Policy::DropOldest => {
                 self.begins.push_back(begin);
                 if self.begins.len() >= self.look_at {
@@ -99,22 +100,23 @@ impl Kept {
     }
 
     fn forget_read(&mut self, reader: u64) {
-        while self.begins.front().is_some_and(|begin| *begin < reader) {
+        while self.begins.front().is_some_and(|(begin, _)| *begin < reader) {
             self.begins.pop_front();
         }
     }
 
     /// More is kept than may be; the newest message always may.
-    fn is_over(&self, writer: u64) -> bool {
+    fn is_over(&self, sent: u64) -> bool {
         let count = (self.begins.len() + self.held.len()) as u64;
-        let in_ring = self.begins.front().map_or(0, |begin| writer - begin);
+        let in_ring = self.begins.front().map_or(0, |(_, before)| sent - before);
         (self.most > 0 && count > self.most)
             || (self.bytes_max > 0 && count > 1 && in_ring + self.held_bytes > self.bytes_max)
     }
 
-    /// Holds a message for which the ring had no room; `reader` and `writer` are the ring's positions.
+    /// Holds a message for which the ring had no room; `reader` and `writer` are where they are in the
+    /// ring; `writer` as in `wrote`.
     /// How many were dropped, and from where on the ring's messages are still wanted.
-    pub fn hold(&mut self, message: Message, reader: u64, writer: u64) -> (u64, Option<u64>) {
+    pub fn hold(&mut self, message: Message, reader: u64, (writer, sent): (u64, u64)) -> (u64, Option<u64>) {
         if self.policy == Policy::KeepLatest {
             let dropped = self.held.len() as u64;
             self.held.clear();
@@ -127,10 +129,10 @@ impl Kept {
         self.held.push_back(message);
         self.forget_read(reader);
         let (mut dropped, mut wanted_from) = (0, None);
-        while self.is_over(writer) {
+        while self.is_over(sent) {
             dropped += 1;
             if self.begins.pop_front().is_some() {
-                wanted_from = Some(self.begins.front().copied().unwrap_or(writer));
+                wanted_from = Some(self.begins.front().map_or(writer, |(begin, _)| *begin));
             } else {
                 self.pop_held();
             }

@@ -58,15 +58,15 @@ pub struct RingOut {
     pub(super) unwatched: bool,
     /// The reader's position when the ring was last found full.
     seen: u64,
-    /// Bytes that the refused message takes, for the wake-up threshold.
-    wanted: u64,
+    /// Bytes that the refused message takes, in the ring and elsewhere, for the wake-up threshold.
+    wanted: (u64, u64),
     /// False if the last publish found the reader asleep.
     pub peer_awake: bool,
     /// Put by a burst and not yet published.
     unpublished: bool,
     /// Among the pipes that the burst publishes at its end.
     listed: bool,
-    limits: Limits,
+    pub(super) limits: Limits,
     kept: Kept,
 }
 
@@ -122,7 +122,7 @@ impl RingOut {
             patience: Duration::ZERO,
             unwatched: false,
             seen: u64::MAX,
-            wanted: 0,
+            wanted: (0, 0),
             peer_awake: true,
             unpublished: false,
             listed: false,
@@ -172,7 +172,7 @@ impl RingOut {
             }
         }
         // The reader's position as it says it is; a false one drops messages of its own.
-        let (reader, writer) = (self.tx.reader_position(), self.tx.position());
+        let (reader, writer) = (self.tx.reader_position(), (self.tx.position(), self.tx.volume()));
         let (dropped, wanted_from) = self.kept.hold(message.to_message(), reader, writer);
         stats.discard(Discard::Overflow, dropped);
         if let Some(position) = wanted_from {
@@ -194,7 +194,7 @@ impl RingOut {
     }
 
     fn write_kept(&mut self, parts: &[Part], stats: &mut Stats) -> Write {
-        let begin = self.tx.position();
+        let begin = (self.tx.position(), self.tx.volume());
         let full = match self.tx.check(&large::shape(parts)) {
             Err(Refusal::Credit) => true,
             Err(Refusal::Space { grow }) => self.limits.policy == Policy::KeepLatest && !grow,
@@ -210,8 +210,8 @@ impl RingOut {
         written
     }
 
-    /// A message of the user's went into the ring at `begin`.
-    fn note_kept(&mut self, begin: u64) {
+    /// A message of the user's went into the ring at that position and volume.
+    fn note_kept(&mut self, begin: (u64, u64)) {
         if let Some(position) = self.kept.wrote(begin, self.tx.reader_position()) {
             self.tx.skip_before(position);
         }
@@ -229,7 +229,7 @@ impl RingOut {
     /// `write` without regard to the high-water marks: the message was accepted long ago.
     pub fn write_accepted(&mut self, message: &Message, stats: &mut Stats) -> Write {
         let parts: Vec<Part> = message.frames().map(Payload::part).collect();
-        let begin = self.tx.position();
+        let begin = (self.tx.position(), self.tx.volume());
         let written = self.write_state(&parts, stats);
         if self.keeps() && matches!(written, Write::Done) {
             self.note_kept(begin);
@@ -333,7 +333,7 @@ impl RingOut {
         let waits = !grow && roomy && position != self.seen;
         if waits {
             self.seen = position;
-            self.wanted = bytes;
+            self.wanted = (bytes, MappedTx::elsewhere_for(parts));
         }
         waits
     }
@@ -351,7 +351,10 @@ impl RingOut {
 
     /// The credit is messages, or bytes if that limit is set.
     fn note_wanted(&mut self, parts: &[Part]) {
-        self.wanted = if self.limits.hwm_bytes > 0 { self.tx.bytes_for(parts) } else { 0 };
+        self.wanted = match self.limits.hwm_bytes {
+            1.. => (self.tx.bytes_for(parts), MappedTx::elsewhere_for(parts)),
+            _ => (0, 0),
+        };
     }
 
     /// Before a write to several pipes, all or none: would a patient write say Soon?
@@ -388,7 +391,7 @@ impl RingOut {
             }
             // No memory or fd for a larger ring: wait for room in this one, if it can ever have it.
             Err(_) if one <= self.tx.capacity() => {
-                self.wanted = self.tx.bytes_for(shape);
+                self.wanted = (self.tx.bytes_for(shape), MappedTx::elsewhere_for(shape));
                 Write::Full
             }
             Err(why) => Write::Failed(Error::NoMemory(format!("no ring of {bytes} bytes: {why}"))),
@@ -424,7 +427,9 @@ impl RingOut {
         }
         // A poisoned ring is left to its session.
         // So is one whose reader has closed: nothing will move there.
-        self.tx.arm(self.wanted).map_or(true, |arm| arm == Arm::Armed || self.tx.is_closed())
+        self.tx
+            .arm_for(self.wanted.0, self.wanted.1)
+            .map_or(true, |arm| arm == Arm::Armed || self.tx.is_closed())
     }
 
     pub fn depth(&mut self) -> u64 {
