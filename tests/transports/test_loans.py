@@ -741,6 +741,28 @@ def test_frame_received_before_a_fork_reads_the_same_in_parent_and_child(far, ru
     assert [read(frame) for frame in frames] == expected
 
 
+@ours
+@needs_alloc
+@pytest.mark.parametrize(
+    "look", [lambda frame: None, lambda frame: frame.bytes], ids=["not looked at", "read"]
+)
+@pytest.mark.parametrize("size", [6_000, 100_000])
+def test_next_message_in_a_block_that_a_fork_copied_is_right(flow, size, look):
+    """The copies for the child hide the sender's next bytes from the parent, also where nobody wrote.
+
+    No view of the frame is taken: one that may be written through has its pages looked through anyway.
+    """
+    push, pull = flow
+    for number in range(10):
+        push.send(body(2 * number, size))
+        frame = pull.recv(copy=False)
+        look(frame)
+        fork_and_end_at_once()
+        del frame
+        push.send(body(2 * number + 1, size))
+        assert pull.recv() == body(2 * number + 1, size)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_child_reads_what_the_parent_let_go_after_the_fork(far, run_child, size):

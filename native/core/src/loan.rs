@@ -265,8 +265,8 @@ impl Drop for Loan {
             return;
         }
         // A fork copies what is held, so the hold ends before the copies go.
-        self.map.drop_hold(self.offset, self.len);
-        if self.written.load(Ordering::Relaxed) {
+        let copied = self.map.drop_hold(self.offset, self.len);
+        if copied || self.written.load(Ordering::Relaxed) {
             let page = rustix::param::page_size();
             self.map.scrub(self.offset, self.len.next_multiple_of(page));
         }

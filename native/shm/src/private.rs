@@ -42,6 +42,14 @@ struct Pages {
     len: usize,
 }
 
+/// Bytes that a fork keeps.
+#[derive(Debug)]
+struct Hold {
+    pages: Pages,
+    /// A fork kept them: they are copies now, also if nobody wrote.
+    copied: bool,
+}
+
 /// A private writable mapping of a whole sealed memfd.
 #[derive(Debug)]
 pub struct PrivateMap {
@@ -50,7 +58,7 @@ pub struct PrivateMap {
     born: u64,
     /// What must survive a fork. Locked by the process that made the map, for a few instructions or
     /// for a fork's copying; never in a child.
-    held: Mutex<Vec<Pages>>,
+    held: Mutex<Vec<Hold>>,
     /// A fork is under way and children get some of it.
     inherited: AtomicBool,
 }
@@ -119,7 +127,7 @@ impl PrivateMap {
         fork::is_ours(self.born)
     }
 
-    fn held(&self) -> MutexGuard<'_, Vec<Pages>> {
+    fn held(&self) -> MutexGuard<'_, Vec<Hold>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -135,19 +143,20 @@ impl PrivateMap {
     pub fn hold(&self, offset: usize, len: usize) {
         if self.is_ours() {
             let pages = self.pages(offset, len);
-            self.held().push(pages);
+            self.held().push(Hold { pages, copied: false });
         }
     }
 
-    /// Ends one hold of exactly this range. Before the scrub: a fork in between copies what is held.
-    pub fn drop_hold(&self, offset: usize, len: usize) {
-        if self.is_ours() {
-            let pages = self.pages(offset, len);
-            let mut held = self.held();
-            if let Some(at) = held.iter().rposition(|held| *held == pages) {
-                held.swap_remove(at);
-            }
+    /// Ends one hold of exactly this range. Before the scrub: a fork in between copies what is held. True: a
+    /// fork did, so there is something to scrub although nobody wrote.
+    pub fn drop_hold(&self, offset: usize, len: usize) -> bool {
+        if !self.is_ours() {
+            return false;
         }
+        let pages = self.pages(offset, len);
+        let mut held = self.held();
+        let at = held.iter().rposition(|hold| hold.pages == pages);
+        at.is_some_and(|at| held.swap_remove(at).copied)
     }
 
     /// Before a range is given to somebody who may write: `scrub` runs in destructors, where no file should
@@ -197,7 +206,9 @@ impl PrivateMap {
 
     /// Copies what is held, unless it is copied already, and lets a child have it.
     fn keep_for_child(&self) {
-        for pages in self.held().iter().filter(|pages| pages.len > 0) {
+        for hold in self.held().iter_mut().filter(|hold| hold.pages.len > 0) {
+            let pages = hold.pages;
+            hold.copied = true;
             let at = self.at.wrapping_add(pages.offset);
             self.inherited.store(true, Ordering::Relaxed);
             // SAFETY: pages of this mapping; the advice changes no byte.
