@@ -240,7 +240,6 @@ def test_frame_without_a_copy_is_the_block_itself(flow):
 
 
 @ours
-@needs_alloc
 @pytest.mark.parametrize("leaver", ["sender", "receiver"])
 @pytest.mark.parametrize("size", [6_000, 100_000])
 def test_frames_outlive_their_connection_and_their_blocks_come_back(
@@ -280,7 +279,6 @@ def hold_and_leave(zmq, link, endpoint, count):
 
 @pytest.mark.slow
 @ours
-@needs_alloc
 def test_blocks_of_a_receiver_killed_after_it_left_are_back(zmq, sockets, ipc, run_child):
     push = sockets(zmq.PUSH)
     child = run_child(hold_and_leave, ipc, 6)
@@ -742,7 +740,6 @@ def test_frame_received_before_a_fork_reads_the_same_in_parent_and_child(far, ru
 
 
 @ours
-@needs_alloc
 @pytest.mark.parametrize(
     "look", [lambda frame: None, lambda frame: frame.bytes], ids=["not looked at", "read"]
 )
@@ -912,7 +909,6 @@ def read_and_write(zmq, link, looks):
 
 
 @ours
-@needs_alloc
 @pytest.mark.parametrize("size", SIZES)
 def test_views_of_blocks_read_the_same_in_parent_and_child(flow, run_child, size):
     push, pull = flow
@@ -929,7 +925,6 @@ def test_views_of_blocks_read_the_same_in_parent_and_child(flow, run_child, size
 
 
 @ours
-@needs_alloc
 def test_frames_on_blocks_of_this_process_read_the_same_in_parent_and_child(zmq, sockets, inproc, run_child):
     push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
     pull.bind(inproc)

@@ -51,10 +51,10 @@ impl Channel {
         self.fd.as_fd()
     }
 
-    /// Tells the peer that the connection is over, whoever still holds this end.
+    /// Ends it here: our own session finds its end, and tells the peer.
     pub fn shutdown(&self) {
         self.cut.store(true, Ordering::Relaxed);
-        let _ = rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Both);
+        let _ = rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Read);
     }
 
     pub fn is_cut(&self) -> bool {

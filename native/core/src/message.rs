@@ -210,6 +210,10 @@ pub trait Sink {
     fn borrows(&mut self, _len: usize) -> bool {
         false
     }
+    /// Does what it borrows stay with the program?
+    fn keeps(&self) -> bool {
+        true
+    }
     /// A frame that is already owned.
     fn owned(&mut self, payload: Payload, more: bool);
 }

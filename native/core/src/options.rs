@@ -166,11 +166,11 @@ impl Options {
         if self.conflate != 0 { Policy::KeepLatest } else { Policy::from_number(self.overflow) }
     }
 
-    /// Bytes of our large frames that one peer may hold as loans: a quarter of all there may be. It may have
-    /// half (arena.rs, `may_lend`), so as much is left for what is under way to it.
+    /// Bytes of our large frames that one peer may hold as loans: half of all there may be. With several of
+    /// them it is less (arena.rs, `lend`).
     pub fn lends(&self) -> u64 {
         let most = budget::max();
-        (if self.arena_max > 0 { most.min(self.arena_max as u64) } else { most }) / 4
+        (if self.arena_max > 0 { most.min(self.arena_max as u64) } else { most }) / 2
     }
 
     /// What one pipe may hold, as far as this side says.

@@ -884,7 +884,7 @@ impl Session {
 
     /// The connection is over, although its fd may stay open on either side (lifeline.rs).
     fn say_bye(&self, io: &mut Io, link: &Link, lent: Option<PeerId>) {
-        if !link.ended {
+        if !link.ended || link.channel.is_cut() {
             let _ = link.channel.send(handshake::bye(), &[]);
         }
         let lent = lent.map(|peer| (self.socket.state().core.arena.clone(), peer));

@@ -32,14 +32,17 @@ fn is_found(borrowed: &Borrowed, described: Described) -> bool {
     bytes.iter().all(|byte| *byte == 0)
 }
 
-const WHOLE: Described = Described { segment: 7, block: 0, offset: 0, len: BYTES };
+const WHOLE: Described = Described { segment: 7, block: 0, offset: 0, len: BYTES, copy: false };
 
 #[test]
 fn a_descriptor_inside_its_segment_is_found() {
     let borrowed = borrowed();
     for (offset, len) in [(0, BYTES), (0, 0), (0, 1), (PAGE, BYTES - PAGE), (3 * PAGE, 1), (BYTES, 0)] {
         for block in [0, 1, BLOCKS - 1] {
-            assert!(is_found(&borrowed, Described { segment: 7, block, offset, len }), "{len} at {offset}");
+            assert!(
+                is_found(&borrowed, Described { segment: 7, block, offset, len, copy: false }),
+                "{len} at {offset}"
+            );
         }
     }
 }

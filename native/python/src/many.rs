@@ -93,6 +93,10 @@ impl Sink for Received<'_> {
         Some(room)
     }
 
+    fn keeps(&self) -> bool {
+        self.one.keeps()
+    }
+
     fn borrows(&mut self, len: usize) -> bool {
         self.one.borrows(len)
     }

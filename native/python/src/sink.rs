@@ -139,6 +139,10 @@ impl Sink for PySink {
         (!at.is_null()).then_some(at)
     }
 
+    fn keeps(&self) -> bool {
+        self.become_ == Become::ByteArray
+    }
+
     fn borrows(&mut self, len: usize) -> bool {
         match self.become_ {
             Become::ByteArray => true,
@@ -245,6 +249,10 @@ impl Sink for Writable {
         }
         self.spill = vec![0; len];
         Some(self.spill.as_mut_ptr())
+    }
+
+    fn keeps(&self) -> bool {
+        false
     }
 
     fn borrows(&mut self, len: usize) -> bool {

@@ -413,18 +413,16 @@ impl Arena {
         id
     }
 
-    /// May a block for `len` bytes be lent to the peer now? A peer may hold as much as is left for others,
-    /// so the slowest of n gets at most one part of n + 1, and something is always left.
+    /// May a block for `len` bytes be lent to the peer now? A peer may have twice what is left for others, so
+    /// one gets at most two thirds and something is always left for the next. What lies there for long is
+    /// less: see `lend`.
     pub fn may_lend(&self, peer: PeerId, len: usize) -> bool {
         let mut state = self.lock();
         state.take_returns(&self.dropped);
         let Some((_, bytes)) = class_of(len as u64) else { return false };
-        let (most, used) = match state.max {
-            0 => (budget::max(), budget::used().saturating_sub(state.committed - state.used)),
-            max => (max.min(budget::max()), state.used),
-        };
+        let (most, used) = state.share();
         let held = state.peers.get(&peer).map_or(0, |peer| peer.bytes);
-        held == 0 || held.saturating_add(bytes) <= most.saturating_sub(used)
+        held == 0 || held.saturating_add(bytes) <= most.saturating_sub(used).saturating_mul(2)
     }
 
     /// How many blocks, and bytes, the peer has, and how many came back from it so far.
@@ -443,7 +441,9 @@ impl Arena {
         (blocks, bytes, state.returned)
     }
 
-    /// Lends `len` bytes of the block. None: it is not ours, or the peer has it already.
+    /// Lends `len` bytes of the block. None: it is not ours, or the peer has it already. Once half of all that
+    /// there may be is out, readers are told to copy: what their programs hold stays below that half,
+    /// however many they are, and the other half is for what is under way.
     pub fn lend(self: &Arc<Self>, peer: PeerId, block: &Arc<Block>, len: usize) -> Option<Described> {
         if !Arc::ptr_eq(self, &block.arena) {
             return None;
@@ -927,6 +927,14 @@ impl State {
         made
     }
 
+    /// Bytes that there may be, and that are in use.
+    fn share(&self) -> (u64, u64) {
+        match self.max {
+            0 => (budget::max(), budget::used().saturating_sub(self.committed - self.used)),
+            max => (max.min(budget::max()), self.used),
+        }
+    }
+
     fn lend(&mut self, id: PeerId, block: u32, len: usize) -> Option<Described> {
         let peer = self.peers.get_mut(&id)?;
         if peer.has(block) {
@@ -943,7 +951,9 @@ impl State {
         let row = &mut self.rows[block as usize];
         peer.bytes += class_bytes(row.class);
         row.lent += 1;
-        Some(Described { segment: row.segment, block, offset: row.offset, len: len as u64 })
+        let (segment, offset) = (row.segment, row.offset);
+        let (most, used) = self.share();
+        Some(Described { segment, block, offset, len: len as u64, copy: used > most / 2 })
     }
 
     fn look(&mut self) -> Look {

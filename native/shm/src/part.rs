@@ -82,11 +82,17 @@ pub struct Described {
     pub block: u32,
     pub offset: u64,
     pub len: u64,
+    /// To be copied out: the writer's memory is scarce, and nobody is to hold more of it.
+    pub copy: bool,
 }
+
+/// In a descriptor's segment number.
+const COPY: u32 = 1 << 31;
 
 impl Described {
     pub const fn encode(self) -> Descriptor {
-        let ids = self.segment as u64 | (self.block as u64) << 32;
+        let copy = if self.copy { COPY } else { 0 };
+        let ids = (self.segment & !COPY | copy) as u64 | (self.block as u64) << 32;
         Descriptor([ids.to_le(), self.offset.to_le(), self.len.to_le()])
     }
 }
@@ -98,7 +104,8 @@ impl Descriptor {
 
     pub fn decode(&self) -> Described {
         let [ids, offset, len] = self.0.map(u64::from_le);
-        Described { segment: ids as u32, block: (ids >> 32) as u32, offset, len }
+        let (segment, copy) = (ids as u32 & !COPY, ids as u32 & COPY != 0);
+        Described { segment, block: (ids >> 32) as u32, offset, len, copy }
     }
 }
 

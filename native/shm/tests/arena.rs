@@ -350,7 +350,7 @@ impl Model {
         let others = budget::used() - self.arena.holdings().bytes;
         let used = self.used() + if self.max == 0 { others } else { 0 };
         let left = self.limit().saturating_sub(used);
-        let may = held == 0 || held + smallest_room(len) <= left;
+        let may = held == 0 || held + smallest_room(len) <= 2 * left;
         assert_eq!(self.arena.may_lend(row.id, len as usize), may, "{held} held, {left} left");
     }
 

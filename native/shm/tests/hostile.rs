@@ -59,7 +59,7 @@ fn capacity(ring: &HeapRing) -> u64 {
 /// A frame in a block, a segment that is needed, and a message of both kinds of frames.
 fn with_blocks() -> Pipe {
     let mut pipe = Pipe::new(512, 0);
-    let descriptor = Described { segment: 1, block: 2, offset: 8192, len: 5000 }.encode();
+    let descriptor = Described { segment: 1, block: 2, offset: 8192, len: 5000, copy: false }.encode();
     pipe.tx.write(&[Part::descriptor(&descriptor)]).unwrap();
     pipe.tx.need(2);
     let inline = message(1, &[8]);

@@ -48,7 +48,7 @@ pub fn is_large(parts: &[Part]) -> bool {
 /// The records that a message takes, for their sizes.
 #[inline]
 pub fn shape(parts: &[Part]) -> Cow<'_, [Part]> {
-    static ANY: Descriptor = Described { segment: 0, block: 0, offset: 0, len: 0 }.encode();
+    static ANY: Descriptor = Described { segment: 0, block: 0, offset: 0, len: 0, copy: false }.encode();
     if !is_large(parts) {
         return parts.into();
     }

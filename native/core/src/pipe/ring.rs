@@ -598,12 +598,13 @@ impl RingIn {
             return too_long(len, maxmsgsize);
         }
         if sink.borrows(len) {
-            if let Some(loan) = place.lend(&self.lender) {
+            let may = !described.copy || !sink.keeps();
+            if let Some(loan) = may.then(|| place.lend(&self.lender)).flatten() {
                 sink.owned(Payload::Loan(Arc::new(loan)), frame.more);
                 self.consume(frame, stats);
                 return Read::Frame { more: frame.more, bytes: len as u64 };
             }
-            stats.loans_copied += 1;
+            stats.loans_copied += u64::from(sink.keeps());
         }
         let Some(to) = sink.room(len, frame.more) else { return Read::NoRoom };
         // SAFETY: the sink gave room for `len` bytes.
