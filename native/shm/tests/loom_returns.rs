@@ -6,6 +6,7 @@
 mod memory;
 
 use loom::cell::UnsafeCell;
+use loom::sync::Mutex;
 use loom::sync::atomic::AtomicU64;
 use loom::thread;
 use memory::{Doorbell, explore};
@@ -193,4 +194,99 @@ fn an_owner_that_ignores_that_arm_failed_is_caught() {
         bell.wait();
         reader.join().unwrap();
     });
+}
+
+// --- an owner of two threads -------------------------------------------------------------------------------
+
+/// When the thread that takes returns tells the one that sleeps: arena.rs, `State::took`, and its mutants.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tells {
+    /// Whenever it took the words.
+    Taken,
+    /// Only if a block was in them.
+    Found,
+    Never,
+}
+
+/// The arena's part: the lock, what is lent, and who is armed.
+struct Owner {
+    lent: Vec<u32>,
+    returned: u64,
+    armed: bool,
+}
+
+/// `State::returns_from`, with the tests' bell for a wake.
+fn take_returns(memory: &Words, owner: &mut Owner, bell: &Doorbell, tells: Tells) {
+    if !returns::pending(memory) {
+        return;
+    }
+    let before = owner.lent.len();
+    returns::take(memory, |block| owner.lent.retain(|lent| *lent != block));
+    let found = owner.lent.len() != before;
+    owner.returned += (before - owner.lent.len()) as u64;
+    let tell = tells == Tells::Taken || (tells == Tells::Found && found);
+    if tell && std::mem::take(&mut owner.armed) {
+        bell.ring();
+    }
+}
+
+/// One thread of the owner sleeps until the peer has none of the first `wanted` blocks any more; another one takes
+/// returns once, at any time (a look, a counter that is asked for); the peer gives back one after the other.
+fn wait_for(lent: &'static [u32], wanted: usize, tells: Tells) {
+    let (memory, bell) = (Words::of(lent, STRONG), Doorbell::new());
+    let owner = Arc::new(Mutex::new(Owner { lent: lent.to_vec(), returned: 0, armed: false }));
+    let (theirs, to) = (memory.clone(), bell.clone());
+    let reader = thread::spawn(move || {
+        for (before, &block) in lent.iter().enumerate() {
+            if returns::give_counted(&*theirs, block, || before as u64 + 1) {
+                to.ring();
+            }
+        }
+    });
+    let (words, shared, to) = (memory.clone(), owner.clone(), bell.clone());
+    let other = thread::spawn(move || take_returns(&words, &mut shared.lock().unwrap(), &to, tells));
+    loop {
+        {
+            let mut owner = owner.lock().unwrap();
+            take_returns(&memory, &mut owner, &bell, tells);
+            if !owner.lent.iter().any(|block| lent[..wanted].contains(block)) {
+                break;
+            }
+            // `Arena::arm_peer`.
+            owner.armed = true;
+            if !returns::arm_at(&*memory, owner.returned + 1) {
+                continue;
+            }
+        }
+        bell.wait();
+    }
+    reader.join().unwrap();
+    other.join().unwrap();
+}
+
+/// A-4 with two takers: whoever takes the words takes the wish with them, and tells.
+#[test]
+fn who_waits_for_a_block_is_told_when_another_thread_takes_its_return() {
+    explore("arena, one block, two takers", None, || wait_for(&[3], 1, Tells::Taken));
+}
+
+/// A-2 makes bits with nothing behind them: the second block is taken with the first, before its group's bit;
+/// whoever takes that finds nothing, and the wish to be told of the third is gone all the same.
+#[test]
+fn who_waits_for_three_blocks_is_told_of_a_bit_with_nothing_behind_it() {
+    explore("arena, three blocks, two takers", Some(3), || wait_for(&[3, 9, 11], 3, Tells::Taken));
+}
+
+/// The model can fail: a return that is taken in silence leaves the one that waits asleep.
+#[test]
+#[should_panic(expected = "deadlock")]
+fn a_taker_that_tells_nobody_is_caught() {
+    explore("mutant: returns taken in silence", None, || wait_for(&[3], 1, Tells::Never));
+}
+
+/// The model can fail: a taker that found no block, and so thinks that nobody waits for it.
+#[test]
+#[should_panic(expected = "deadlock")]
+fn a_taker_that_tells_only_of_blocks_is_caught() {
+    explore("mutant: an empty take in silence", Some(4), || wait_for(&[3, 9, 11], 3, Tells::Found));
 }
