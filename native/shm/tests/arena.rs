@@ -350,7 +350,7 @@ impl Model {
         let others = budget::used() - self.arena.holdings().bytes;
         let used = self.used() + if self.max == 0 { others } else { 0 };
         let left = self.limit().saturating_sub(used);
-        let may = held == 0 || held + smallest_room(len) <= 2 * left;
+        let may = held == 0 || held + smallest_room(len) <= left.saturating_mul(2);
         assert_eq!(self.arena.may_lend(row.id, len as usize), may, "{held} held, {left} left");
     }
 
@@ -656,7 +656,7 @@ fn whoever_takes_the_return_of_a_shared_block_wakes_who_waits_for_it() {
     arena.lend(two, &block, 8192).unwrap();
     drop(block);
     arena.holdings();
-    assert!(arena.arm_peer(one));
+    assert!(arena.arm_peer(one, false));
     let before = woken.load(Ordering::SeqCst);
     words.word(described.block as usize / 64).fetch_or(1 << (described.block % 64), Ordering::AcqRel);
     words.summary().fetch_or(1 << (described.block / 512), Ordering::AcqRel);
@@ -676,7 +676,7 @@ fn whoever_takes_a_bit_with_nothing_behind_it_wakes_who_waits() {
     let blocks = [0, 1].map(|_| arena.alloc(8192).unwrap());
     let lent = blocks.each_ref().map(|block| arena.lend(peer, block, 8192).unwrap());
     words.word(lent[0].block as usize / 64).fetch_or(1 << (lent[0].block % 64), Ordering::AcqRel);
-    assert!(arena.arm_peer(peer));
+    assert!(arena.arm_peer(peer, false));
     let before = woken.load(Ordering::SeqCst);
     words.summary().fetch_or(1 << (lent[1].block / 512 + 1), Ordering::AcqRel);
     arena.holdings();

@@ -60,11 +60,11 @@ fn capacity(ring: &HeapRing) -> u64 {
 fn with_blocks() -> Pipe {
     let mut pipe = Pipe::new(512, 0);
     let descriptor = Described { segment: 1, block: 2, offset: 8192, len: 5000, copy: false }.encode();
-    pipe.tx.write(&[Part::descriptor(&descriptor)]).unwrap();
+    pipe.tx.write(&[Part::descriptor(&descriptor, 5000)]).unwrap();
     pipe.tx.need(2);
     let inline = message(1, &[8]);
-    pipe.tx.write(&[Part::of(&inline[0]), Part::descriptor(&descriptor)]).unwrap();
-    pipe.tx.write(&[Part::descriptor(&descriptor)]).unwrap();
+    pipe.tx.write(&[Part::of(&inline[0]), Part::descriptor(&descriptor, 5000)]).unwrap();
+    pipe.tx.write(&[Part::descriptor(&descriptor, 5000)]).unwrap();
     pipe
 }
 
@@ -470,7 +470,9 @@ fn a_descriptor_of_another_length_poisons_and_any_content_is_read() {
         let (found, is_described) = described(&mut pipe).unwrap();
         assert!(is_described);
         assert_eq!((found.offset, found.len), (value, value));
-        assert_eq!((found.segment, found.block), (value as u32, (value >> 32) as u32));
+        // The uppermost bit of the segment's number is a flag.
+        assert_eq!((found.segment, found.copy), (value as u32 & (u32::MAX >> 1), value as u32 >> 31 != 0));
+        assert_eq!(found.block, (value >> 32) as u32);
     }
 }
 
