@@ -1,7 +1,7 @@
 """Frame: one part of a message as an object; MessageTracker: when a sent buffer may be changed.
 
 Knows    views, caching, properties of a frame.
-Refuses  to know sockets: `recv(copy=False)` makes frames through `_received`.
+Refuses  to know sockets: native code makes the frames of `recv(copy=False)`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from threading import Event
 from typing import Any, Self
 from weakref import ref
 
-from ._backend import Block, NativeFrame, NativeLoan, NativeOrigin, NativeUsage, set_frame_class
+from ._backend import Block, NativeFrame, NativeLoan, NativeUsage, set_frame_class
 from .constants import MessageOption
 from .errors import NotDone, error_for
 
@@ -98,23 +98,8 @@ class Frame(NativeFrame):
     Equality is identity, as pyzmq's; compare `.bytes`. A frame that holds a `bytes` itself is read-only.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_buffer",
-        "_bytes",
-        "_origin",
-        "_shared",
-        "more",
-        "tracker",
-        "tracker_event",
-    )
-    more: bool
-    tracker: MessageTracker | None
-    tracker_event: Event | None
-    _bytes: builtins.bytes | None
-    _buffer: ref[memoryview] | None
-    _origin: NativeOrigin | None
-    _shared: bool
+    # The fields are the native class's, which makes received frames without a Python call.
+    __slots__ = ("__weakref__",)
 
     def __init__(
         self,
@@ -127,9 +112,7 @@ class Frame(NativeFrame):
         super().__init__()
         if isinstance(data, str):
             raise TypeError("Str objects not allowed. Only: bytes, buffer interfaces.")
-        self.more, self.tracker, self.tracker_event = False, _DONE if track else None, None
-        self._bytes = self._buffer = self._origin = None
-        self._shared = False
+        self.tracker = _DONE if track else None
         if data is None:
             self._memory = bytearray()
             return
@@ -139,18 +122,6 @@ class Frame(NativeFrame):
             if copy is None:
                 copy = view.nbytes < (COPY_THRESHOLD if copy_threshold is None else copy_threshold)
             self._memory = bytearray(view) if copy else data
-
-    @classmethod
-    def _received(
-        cls, memory: bytearray | NativeLoan, more: bool, origin: NativeOrigin | None, track: bool
-    ) -> Self:
-        frame: Self = cls.__new__(cls)
-        frame._memory = memory
-        frame.more, frame._origin = more, origin
-        frame.tracker = _DONE if track else None
-        frame.tracker_event = frame._bytes = frame._buffer = None
-        frame._shared = False
-        return frame
 
     @staticmethod
     def _done(sent: Any, usages: list[NativeUsage]) -> MessageTracker:
@@ -231,7 +202,8 @@ class Frame(NativeFrame):
 
     def fast_copy(self) -> Self:
         """Another frame on the same memory."""
-        frame = type(self)._received(self._memory, self.more, self._origin, False)
+        frame: Self = type(self).__new__(type(self))
+        frame._memory, frame.more, frame._origin = self._memory, self.more, self._origin
         frame.tracker = self.tracker
         frame._shared = self._shared = len(self) > _INSIDE_BYTES
         return frame
@@ -280,4 +252,4 @@ class Frame(NativeFrame):
 
 Message = Frame
 
-set_frame_class(Frame)
+set_frame_class(Frame, _DONE)
