@@ -335,11 +335,22 @@ def test_frame_of_one_context_may_be_dropped_after_another_has_taken_its_place(z
     assert read(kept) == body(4, 200_000)
 
 
+def sending(run_child, pull, endpoint, size, count):
+    """A process that runs `send_and_stay`, connected."""
+    child = run_child(send_and_stay, endpoint, size, count)
+    assert pull.recv() == b"hello"
+    child.tell("go")
+    return child
+
+
 def send_and_stay(zmq, link, endpoint, size, count):
     """Send so many bodies, and as many more at each word; end by a kill, or at the word "stop"."""
     with zmq.Context() as context, context.socket(zmq.PUSH) as push:
         push.sndtimeo = 2 * CAP_MS
         push.connect(endpoint)
+        # From the answer on nothing waits in this process for the connection: what is sent is out.
+        push.send(b"hello")
+        link.hear(60)
         number = 0
         word = None
         while word != "stop":
@@ -357,7 +368,7 @@ def send_and_stay(zmq, link, endpoint, size, count):
 def test_frame_outlives_a_killed_sender_and_so_do_those_not_yet_received(sockets, zmq, ipc, run_child, size):
     pull = sockets(zmq.PULL)
     pull.bind(ipc)
-    child = run_child(send_and_stay, ipc, size, 6)
+    child = sending(run_child, pull, ipc, size, 6)
     assert child.hear() == 6
     held = [pull.recv(copy=False) for _ in range(3)]
     view = memoryview(held[0])
@@ -365,7 +376,7 @@ def test_frame_outlives_a_killed_sender_and_so_do_those_not_yet_received(sockets
     wait_until(lambda: pull.stats()["disconnected"] == 1, "the sender's death to be seen")
     held += [pull.recv(copy=False) for _ in range(3)]
     gc.collect()
-    successor = run_child(send_and_stay, ipc, size, REUSES)
+    successor = sending(run_child, pull, ipc, size, REUSES)
     for number in range(REUSES):
         assert pull.recv() == body(number, size)
     assert read(view) == body(0, size)
@@ -383,7 +394,7 @@ def test_frame_outlives_a_killed_sender_and_so_do_those_not_yet_received(sockets
 def test_frames_of_a_killed_sender_leave_no_segment_when_they_go(sockets, zmq, ipc, run_child):
     pull = sockets(zmq.PULL)
     pull.bind(ipc)
-    child = run_child(send_and_stay, ipc, 1 << 20, 4)
+    child = sending(run_child, pull, ipc, 1 << 20, 4)
     assert child.hear() == 4
     held = [pull.recv(copy=False) for _ in range(4)]
     child.kill()
@@ -698,7 +709,7 @@ def far(zmq, sockets, ipc, run_child):
     def build(size, count=6):
         pull = sockets(zmq.PULL, rcvhwm=2 * REUSES)
         pull.bind(ipc)
-        child = run_child(send_and_stay, ipc, size, count)
+        child = sending(run_child, pull, ipc, size, count)
         numbers = iter(range(1 << 30))
 
         def take(keep):

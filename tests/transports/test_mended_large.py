@@ -53,9 +53,7 @@ def test_hwm_bytes_counts_large_frames(zmq, sockets, ipc, size):
     assert pull.recv() == body(accepted, size)
 
 
-def test_sender_that_waits_for_hwm_bytes_goes_on_with_each_large_frame_that_is_read(
-    zmq, sockets, ipc, task
-):
+def test_sender_that_waits_for_hwm_bytes_goes_on_with_each_large_frame_that_is_read(zmq, sockets, ipc, task):
     push, pull = sockets(zmq.PUSH, sndhwm=0, sndtimeo=-1), sockets(zmq.PULL, rcvhwm=0)
     push.set(zmq.HWM_BYTES, 3 * 100_000)
     pull.bind(ipc)
