@@ -899,6 +899,7 @@ def alloc_till_refused(zmq, link):
             push.alloc(9 * MIB)
         for number, block in enumerate(blocks):
             memoryview(block)[:] = body(number, MIB)
+        del block  # memory comes back when the object is gone: an array may still look at it
         blocks.pop().release()
         blocks.append(filled(push, most - 1, MIB))
         for number, block in enumerate(blocks):

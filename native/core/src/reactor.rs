@@ -260,6 +260,11 @@ impl Io {
         self.timers.insert((at, token));
     }
 
+    /// The call at `at` is no longer wanted.
+    pub fn forget(&mut self, at: Instant, token: u64) {
+        self.timers.remove(&(at, token));
+    }
+
     fn next_timer(&self) -> Option<Instant> {
         self.timers.first().map(|(at, _)| *at)
     }

@@ -543,7 +543,10 @@ impl Session {
         let link = self.link.as_mut().ok_or("no connection")?;
         let terms = link.terms.ok_or("no terms")?;
         link.phase = Phase::Live;
-        self.handshake_by = None;
+        // A timer that is left wakes the thread for nothing when nobody else does.
+        if let Some(by) = self.handshake_by.take() {
+            io.forget(by, self.token);
+        }
         self.attempts = 0;
         link.watch_peer_process(io, self.token);
         link.signaler = Some(signaler.clone());
@@ -857,7 +860,9 @@ impl Session {
 
     /// Closes the connection and tells the socket.
     fn drop_link(&mut self, io: &mut Io, reconnect: bool) {
-        self.handshake_by = None;
+        if let Some(by) = self.handshake_by.take() {
+            io.forget(by, self.token);
+        }
         let Some(link) = self.link.take() else { return };
         io.unwatch(link.channel.fd());
         if let Some(pidfd) = &link.pidfd {
