@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyByteArray, PyBytes};
 use shmzmq_core::message::Payload;
 use shmzmq_shm::arena;
 
@@ -174,6 +175,8 @@ impl Usage {
 #[pyclass(frozen, module = "shmzmq._native")]
 pub struct Loan {
     payload: Payload,
+    /// In place of a block of this process that others may see: a copy, made when somebody may write.
+    own: PyOnceLock<Py<PyByteArray>>,
 }
 
 impl Loan {
@@ -181,16 +184,43 @@ impl Loan {
         if let Payload::Block(block, _) = &payload {
             block.exported();
         }
-        Loan { payload }
+        Loan { payload, own: PyOnceLock::new() }
     }
 
-    pub fn payload(&self) -> Payload {
-        self.payload.again()
+    pub fn payload(&self, py: Python<'_>) -> Payload {
+        match self.own.get(py) {
+            Some(own) => Payload::from(own.bind(py).to_vec()),
+            None => self.payload.again(),
+        }
     }
 
-    fn memory(&self) -> (*mut u8, usize) {
-        let bytes = self.payload.bytes();
-        (bytes.as_ptr().cast_mut(), bytes.len())
+    fn memory(&self, py: Python<'_>) -> (*mut u8, usize) {
+        match self.own.get(py) {
+            Some(own) => (own.bind(py).data(), own.bind(py).len()),
+            None => {
+                let bytes = self.payload.bytes();
+                (bytes.as_ptr().cast_mut(), bytes.len())
+            }
+        }
+    }
+
+    /// Somebody may write from now on.
+    fn expect_writes(&self, py: Python<'_>) -> PyResult<()> {
+        match &self.payload {
+            Payload::Loan(loan) => loan.set_written(),
+            Payload::Block(block, _) if !block.is_alone() => {
+                self.own.get_or_try_init(py, || {
+                    let bytes = self.payload.bytes();
+                    let copy = |to: &mut [u8]| {
+                        to.copy_from_slice(bytes);
+                        Ok(())
+                    };
+                    PyByteArray::new_with(py, bytes.len(), copy).map(Bound::unbind)
+                })?;
+            }
+            _ => {}
+        }
+        Ok(())
     }
 }
 
@@ -209,7 +239,9 @@ impl Loan {
     }
 
     fn tobytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, self.payload.bytes())
+        let (at, len) = self.memory(py);
+        // SAFETY: readable for `len` bytes as long as `self` lives; whoever may write has the GIL.
+        PyBytes::new(py, unsafe { std::slice::from_raw_parts(at, len) })
     }
 
     unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
@@ -217,11 +249,12 @@ impl Loan {
         // The plainest request is that of a reader: nobody asks for it and writes. Any other view may be
         // written through, for it says that it is not read-only.
         let writable = flags != ffi::PyBUF_SIMPLE;
-        if let (true, Payload::Loan(loan)) = (writable, &loan.payload) {
-            loan.set_written();
+        if writable {
+            loan.expect_writes(slf.py())?;
         }
+        let memory = loan.memory(slf.py());
         // SAFETY: the interpreter's view; this object keeps the payload. A loan's pages are private to this
         // process once they are written.
-        unsafe { fill(slf.as_any(), view, loan.memory(), !writable, flags) }
+        unsafe { fill(slf.as_any(), view, memory, !writable, flags) }
     }
 }

@@ -147,7 +147,7 @@ impl Other {
             return Ok(Some(Box::new(Other::Block { block: block.clone().into_ptr(), payload, sent })));
         }
         let received = object.cast::<Loan>().ok();
-        Ok(received.map(|loan| Box::new(Other::Received(loan.get().payload()))))
+        Ok(received.map(|loan| Box::new(Other::Received(loan.get().payload(object.py())))))
     }
 }
 

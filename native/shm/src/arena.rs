@@ -132,6 +132,17 @@ impl Block {
         fork::is_ours(self.arena.born)
     }
 
+    /// True if this is the only handle, and no peer has it: who writes there is seen by nobody else.
+    pub fn is_alone(self: &Arc<Self>) -> bool {
+        // In a forked child it is a copy (exports.rs), and the lock may never be free.
+        if !self.is_ours() {
+            return true;
+        }
+        let mut state = self.arena.lock();
+        state.take_returns(&self.arena.dropped);
+        Arc::strong_count(self) == 1 && state.rows.get(self.id as usize).is_some_and(|row| row.lent == 0)
+    }
+
     /// By which [`Usage::is_over`] is asked later.
     pub fn usage(&self) -> Usage {
         Usage { arena: self.arena.clone(), id: self.id, use_number: self.use_number }
