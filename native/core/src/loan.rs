@@ -34,7 +34,7 @@ pub struct Lender {
     given: AtomicU64,
     loans: AtomicU64,
     bytes: AtomicU64,
-    /// Bytes that may be held at a time.
+    /// Bytes of blocks that may be held at a time.
     bound: u64,
     /// Of the whole socket.
     held: Arc<AtomicU64>,
@@ -72,7 +72,7 @@ impl Lender {
     fn may_hold(&self, len: usize) -> bool {
         let loans = self.loans.load(Ordering::Relaxed);
         let bytes = self.bytes.load(Ordering::Relaxed);
-        loans == 0 || (loans < LOANS_MAX && bytes.saturating_add(block_bytes(len as u64)) <= self.bound)
+        loans < LOANS_MAX && bytes.saturating_add(block_bytes(len as u64)) <= self.bound
     }
 }
 

@@ -58,9 +58,9 @@ fn class_of(len: u64) -> Option<(usize, u64)> {
     (0..CLASSES).map(|class| (class, class_bytes(class))).find(|(_, bytes)| *bytes >= len)
 }
 
-/// Bytes of the block that `len` bytes take.
+/// Bytes of the block that a frame of `len` bytes takes.
 pub fn block_bytes(len: u64) -> u64 {
-    class_of(len).map_or(len, |(_, bytes)| bytes)
+    class_of(len).map_or(u64::MAX, |(_, bytes)| bytes)
 }
 
 fn class_bytes(class: usize) -> u64 {
