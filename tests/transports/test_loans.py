@@ -922,7 +922,7 @@ def read_and_write(zmq, link, looks):
 @ours
 @pytest.mark.parametrize("size", SIZES)
 def test_views_of_blocks_read_the_same_in_parent_and_child(flow, run_child, size):
-    push, pull = flow
+    push, _pull = flow
     views = [memoryview(push.alloc(size)) for _ in range(3)]
     for number, view in enumerate(views):
         view[:] = body(number, size)

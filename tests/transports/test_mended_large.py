@@ -5,9 +5,11 @@ One test per bug; its docstring says what happened.
 
 from __future__ import annotations
 
+import select
+
 import pytest
 
-from kit import CAP_MS, expect, expect_error, marry, wait_until
+from kit import CAP_MS, expect, expect_error, marry, tune_in, wait_until
 
 pytestmark = pytest.mark.shmzmq_only("shmzmq's own bugs")
 
@@ -21,7 +23,8 @@ def pair(zmq, sockets, ipc):
     push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
     pull.bind(ipc)
     push.connect(ipc)
-    return marry(push, pull)[0], pull
+    marry(push, pull)
+    return push, pull
 
 
 def body(number, size):
@@ -90,3 +93,169 @@ def test_drop_oldest_keeps_no_more_than_hwm_bytes_of_large_frames(zmq, sockets, 
         numbers.append(int(pull.recv()[:4]))
     assert numbers == list(range(100 - len(numbers), 100))
     assert 5 <= len(numbers) <= 10
+
+
+# --- memory that comes back ---------------------------------------------------------------------------------
+
+
+def fill_but_one(zmq, push, pull, size=MIB):
+    """One body unread at the peer, the rest of the arena in blocks that were not sent; those blocks."""
+    push.set(zmq.ARENA_MAX, 8 * size)
+    push.send(b"x")
+    expect(pull, b"x")
+    push.send(body(0, size))
+    blocks = []
+    with expect_error(zmq, "EAGAIN"):
+        while len(blocks) < 8:
+            blocks.append(push.alloc(size, zmq.DONTWAIT))
+    with expect_error(zmq, "EAGAIN"):
+        push.send(body(1, size), zmq.DONTWAIT)
+    return blocks
+
+
+def look_by_poller(zmq, push):
+    poller = zmq.Poller()
+    poller.register(push, zmq.POLLOUT)
+    return lambda timeout: bool(poller.poll(timeout))
+
+
+def look_by_socket(zmq, push):
+    return lambda timeout: bool(push.poll(timeout, zmq.POLLOUT))
+
+
+def look_by_fd(zmq, push):
+    fd = push.get(zmq.FD)
+
+    def look(timeout):
+        ready = bool(push.get(zmq.EVENTS) & zmq.POLLOUT)
+        return ready or (bool(select.select([fd], [], [], timeout / 1000)[0]) and look(0))
+
+    return look
+
+
+LOOKS = pytest.mark.parametrize("by", [look_by_poller, look_by_socket, look_by_fd])
+
+
+@LOOKS
+def test_poll_for_output_sees_blocks_that_the_program_drops(zmq, pair, task, by):
+    """Only what a peer gave back, or another send, told who polls."""
+    push, pull = pair
+    blocks = fill_but_one(zmq, push, pull)
+    look = by(zmq, push)
+    assert not look(0)
+    polling = task(look, CAP_MS)
+    polling.wait_blocked()
+    blocks.clear()
+    assert polling.result()
+    push.send(body(1, MIB), zmq.DONTWAIT)
+    assert [pull.recv() for _ in range(2)] == [body(0, MIB), body(1, MIB)]
+
+
+@pytest.mark.slow
+@LOOKS
+def test_poll_for_output_sees_what_another_socket_gives_up(zmq, ctx, sockets, pair, task, by):
+    """What a socket gave up nobody else was told."""
+    push, pull = pair
+    other = sockets(zmq.PUSH)
+    before = ctx.get(zmq.SHM_MAX)
+    ctx.set(zmq.SHM_MAX, 8 * MIB)
+    try:
+        push.send(body(0, MIB))
+        blocks = []
+        with expect_error(zmq, "ENOMEM"):
+            while len(blocks) < 8:
+                blocks.append(other.alloc(MIB, zmq.DONTWAIT))
+        with expect_error(zmq, "EAGAIN"):
+            push.send(body(1, MIB), zmq.DONTWAIT)
+        look = by(zmq, push)
+        assert not look(0)
+        polling = task(look, CAP_MS)
+        polling.wait_blocked()
+        blocks.clear()
+        other.close()
+        assert polling.result()
+        push.send(body(1, MIB), zmq.DONTWAIT)
+        assert [pull.recv() for _ in range(2)] == [body(0, MIB), body(1, MIB)]
+    finally:
+        ctx.set(zmq.SHM_MAX, before)
+
+
+@pytest.mark.parametrize("call", ["alloc", "send"])
+def test_arena_full_of_unsent_blocks_is_a_memory_error(zmq, pair, call):
+    """It waited for the program's own blocks, for ever."""
+    push, pull = pair
+    push.set(zmq.ARENA_MAX, 4 * MIB)
+    blocks = [push.alloc(MIB) for _ in range(4)]
+    with pytest.raises(MemoryError):
+        push.alloc(MIB) if call == "alloc" else push.send(body(0, MIB))
+    blocks.pop()
+    push.send(body(0, MIB))
+    expect(pull, body(0, MIB))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["alloc", "drop oldest", "keep latest", "before the connection"])
+def test_arena_shrinks_whatever_made_it_grow(zmq, sockets, ipc, way):
+    """Nobody looked after it but who sent, without OVERFLOW, on a live connection."""
+    push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
+    if way in ("drop oldest", "keep latest"):
+        push.set(zmq.OVERFLOW, DROP_OLDEST if way == "drop oldest" else KEEP_LATEST)
+    if way == "alloc":
+        blocks = [push.alloc(8 * MIB) for _ in range(4)]
+        assert push.stats()["arena_bytes"] >= 32 * MIB
+        blocks.clear()
+    else:
+        push.connect(ipc)
+        if way != "before the connection":
+            pull.bind(ipc)
+            wait_until(lambda: [peer["transport"] for peer in push.peers()] == ["ring"], "a ring")
+        for number in range(4):
+            push.send(body(number, 8 * MIB))
+        pull.bind(ipc) if way == "before the connection" else None
+        while pull.recv()[:4] != b"0003":
+            pass
+    wait_until(lambda: push.stats()["arena_bytes"] == 0, "the arena to be given up", cap=15)
+
+
+# --- frames that come over inproc ---------------------------------------------------------------------------
+
+
+def test_writing_into_a_frame_on_a_block_of_this_process_changes_nobody_elses(zmq, sockets, inproc, ipc):
+    """The other subscribers, also those of other processes, saw it."""
+    pub = sockets(zmq.PUB)
+    pub.bind(inproc)
+    pub.bind(ipc)
+    subs = [sockets(zmq.SUB), sockets(zmq.SUB), sockets(zmq.SUB)]
+    for sub, endpoint in zip(subs, (inproc, inproc, ipc), strict=True):
+        sub.subscribe(b"")
+        sub.connect(endpoint)
+    tune_in(pub, *subs)
+    size = 100_000
+    block = pub.alloc(size)
+    memoryview(block)[:] = body(7, size)
+    pub.send(block)
+    frame = subs[0].recv(copy=False)
+    early = memoryview(frame)
+    early[:5] = b"mine!"
+    assert bytes(frame)[:5] == early[:5] == b"mine!"
+    expect(subs[1], body(7, size))
+    expect(subs[2], body(7, size))
+    pub.send(frame)
+    assert subs[1].recv()[:5] == b"mine!"
+
+
+# --- what a receiver holds ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [3 * MIB, 5 * MIB + 1, 8 * MIB, 12 * MIB, 16 * MIB])
+def test_receiver_that_holds_all_it_gets_does_not_starve_its_sender(zmq, sockets, ipc, size):
+    """The bound counted bytes and not blocks, and did not hold for the first."""
+    push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
+    push.set(zmq.ARENA_MAX, 20 * MIB)
+    pull.bind(ipc)
+    push.connect(ipc)
+    held = []
+    for number in range(8):
+        push.send(body(number, size))
+        held.append(pull.recv(copy=False))
+    assert [bytes(memoryview(frame)[:4]) for frame in held] == [b"%04d" % number for number in range(8)]

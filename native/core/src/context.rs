@@ -4,7 +4,7 @@
 //! waits until all sockets are closed and have lingered; `finish` ends the I/O threads. Sockets are
 //! kept in the table from `socket` to `unregister`, which runs when the last session let go of it.
 //!
-//! I/O threads start with the first endpoint that needs one.
+//! I/O threads start with the first endpoint, or block of `alloc`, that needs one.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::thread::futex;
+use shmzmq_shm::arena::Block;
 use shmzmq_shm::fork::{self, Global};
 use shmzmq_shm::{budget, exports, private};
 use shmzmq_zmtp::SocketType;
@@ -206,6 +207,15 @@ impl Context {
         socket.events.emit(monitor::LISTENING, fd.as_raw_fd() as u32, &text);
         thread.post(Command::Listen(Box::new(Listener::new(socket.clone(), endpoint, fd, text))));
         Ok(endpoint)
+    }
+
+    /// A block for a frame that will be written in place. Never waits.
+    pub fn try_alloc(&self, socket: &Arc<Socket>, len: usize, patient: bool) -> Result<Arc<Block>> {
+        let (block, unwatched) = socket.try_alloc(len, patient)?;
+        if unwatched {
+            self.thread()?.post(Command::LookAt { socket: Arc::downgrade(socket) });
+        }
+        Ok(block)
     }
 
     pub fn connect(&self, socket: &Arc<Socket>, address: Address) -> Result<u64> {

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,7 @@ use crate::listener::Listener;
 use crate::looker::Looker;
 use crate::session::Session;
 use crate::signaler::timespec;
+use crate::socket::Socket;
 
 /// How long a fork waits for an I/O thread to reach its loop top.
 const PARK_CAP: Duration = Duration::from_millis(500);
@@ -50,6 +51,8 @@ pub enum Command {
     MoveHeld { token: u64 },
     /// From an application thread whose arena grew: see to it that it shrinks.
     Look { token: u64 },
+    /// The same for a socket that may have no connection.
+    LookAt { socket: Weak<Socket> },
     /// From the context, when no socket is left.
     Quit,
 }
@@ -375,6 +378,7 @@ impl Reactor {
                     self.call_session(token, |session, io| session.on_kill(io, &reason));
                 }
                 Command::Look { token } => self.call_session(token, |session, io| session.look(io)),
+                Command::LookAt { socket } => self.add(Entry::Looker(Looker::new(socket))),
                 Command::Quit => self.quit = true,
             }
         }

@@ -601,7 +601,10 @@ impl Session {
         self.tell(monitor::HANDSHAKE_SUCCEEDED, 0);
         self.tell_rings(segment.ring_bytes);
         match attached {
-            Attach::Done => Ok(()),
+            Attach::Done => {
+                self.look_if_unwatched(io);
+                Ok(())
+            }
             Attach::Flush(ring) => {
                 self.flushing = Some(ring);
                 self.flush(io)
@@ -624,7 +627,10 @@ impl Session {
                     io.call_at(Instant::now() + FLUSH_RETRY, self.token);
                     return Ok(());
                 }
-                Flush::Done => return Ok(()),
+                Flush::Done => {
+                    self.look_if_unwatched(io);
+                    return Ok(());
+                }
                 Flush::Finished => {
                     self.slot = None;
                     // What is lent is closed with the socket, or comes back by itself.
@@ -670,6 +676,13 @@ impl Session {
         }
         let slot = self.slot.ok_or("no slot")?;
         Ok(self.socket.lend(slot, number, Some(view)).map_err(|Nowhere(why)| why)?)
+    }
+
+    /// What was sent beside the program's calls may have made our arena grow.
+    fn look_if_unwatched(&self, io: &mut Io) {
+        if self.socket.is_unwatched(self.slot) {
+            io.lookers.push(Looker::new(Arc::downgrade(&self.socket)));
+        }
     }
 
     /// Our arena grew.
@@ -722,9 +735,10 @@ impl Session {
     /// may never call again: looks whether the reader has moved.
     pub fn move_held(&mut self, io: &mut Io) -> Next {
         self.move_held_at = None;
-        if let Some(slot) = self.slot
-            && !self.socket.move_held(slot)
-        {
+        let Some(slot) = self.slot else { return Next::Stay };
+        let moved = self.socket.move_held(slot);
+        self.look_if_unwatched(io);
+        if !moved {
             let at = Instant::now() + HELD_LOOK;
             self.move_held_at = Some(at);
             io.call_at(at, self.token);

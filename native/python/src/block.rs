@@ -56,7 +56,7 @@ pub struct Block {
 
 impl Block {
     pub fn new(block: Arc<arena::Block>, len: usize) -> Block {
-        block.exported();
+        block.filled();
         Block { block, len, state: AtomicU8::new(FREE) }
     }
 
@@ -104,7 +104,7 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        self.block.unexported();
+        self.block.unfilled();
     }
 }
 

@@ -324,8 +324,9 @@ unsafe extern "C" fn alloc(
                 return Err(PyValueError::new_err(format!("nbytes={nbytes} is negative")));
             };
             let patient = flags & DONTWAIT == 0;
-            let attempt = |core: &Core| core.try_alloc(len, patient);
-            let block = until_done(py, socket.core(py)?, Interest::Memory, flags, attempt)?;
+            let core = socket.core(py)?.clone();
+            let attempt = |_: &Core| core.context.try_alloc(&core, len, patient);
+            let block = until_done(py, &core, Interest::Memory, flags, attempt)?;
             Ok(Bound::new(py, Block::new(block, len))?.into_any().into_ptr())
         })
     }

@@ -92,6 +92,8 @@ pub struct Block {
     use_number: u64,
     /// Handles that are no promise to send: buffers of the language.
     exporters: AtomicU32,
+    /// Of these, those of whoever fills it to send it.
+    fillers: AtomicU32,
     /// Keeps `at` mapped.
     exports: Arc<Exports>,
 }
@@ -120,6 +122,17 @@ impl Block {
     pub fn exported(&self) {
         self.exporters.fetch_add(1, Ordering::Relaxed);
         self.exports.add(self.at);
+    }
+
+    /// The same for the one by which it is filled. Nobody but its holder can give it back.
+    pub fn filled(&self) {
+        self.exported();
+        self.fillers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn unfilled(&self) {
+        self.fillers.fetch_sub(1, Ordering::Relaxed);
+        self.unexported();
     }
 
     pub fn unexported(&self) {
@@ -398,6 +411,7 @@ impl Arena {
     /// Asks to be told, through the peers' marks or `wake`, of the next block that comes back. False:
     /// one did meanwhile.
     pub fn arm(&self) -> bool {
+        budget::tell(&self.wake);
         let mut state = self.lock();
         state.armed = true;
         self.dropped.get().is_none_or(returns::arm)
@@ -683,9 +697,17 @@ impl State {
 
     /// One peer less has the block.
     fn came_back(&mut self, block: u32) {
-        let row = &mut self.rows[block as usize];
-        row.lent -= 1;
+        self.rows[block as usize].lent -= 1;
+        // Who waits for this peer's blocks goes on although others have this one still.
+        self.tell();
         self.free_if_unused(block);
+    }
+
+    /// Somebody may sleep until something comes back.
+    fn tell(&mut self) {
+        if std::mem::take(&mut self.armed) {
+            (self.wake)();
+        }
     }
 
     /// The last handle is gone.
@@ -703,11 +725,11 @@ impl State {
         if row.held || row.lent > 0 {
             return;
         }
-        let class = row.class;
+        let (class, segment) = (row.class, row.segment);
         self.stirred = true;
         self.used -= class_bytes(class);
         self.classes[class].used -= 1;
-        if let Some(segment) = self.segments.get_mut(&row.segment) {
+        if let Some(segment) = self.segments.get_mut(&segment) {
             segment.used -= 1;
             if !segment.draining {
                 self.classes[class].free.push(block);
@@ -746,18 +768,6 @@ impl State {
         }
     }
 
-    /// Something is out that will come back without the program's doing: what peers or queues have.
-    fn expects_some(&self) -> bool {
-        self.rows.iter().any(|row| {
-            let handle = row.handle.upgrade();
-            let queued = handle.is_some_and(|block| {
-                // One of the handles is the one just made.
-                Arc::strong_count(&block) as u32 > 1 + block.exporters.load(Ordering::Relaxed)
-            });
-            row.lent > 0 || queued
-        })
-    }
-
     /// There is no room for a block of so many bytes now: will there be?
     fn shortage(&self, bytes: u64) -> Short {
         let (max, limit) = match self.max {
@@ -765,10 +775,30 @@ impl State {
             max if max < budget::max() => (max, "ARENA_MAX"),
             _ => (budget::max(), "SHM_MAX"),
         };
-        match bytes > max || !self.expects_some() {
-            true => Short::Never(format!("a block of {bytes} bytes is beyond {limit} of {max} bytes")),
-            false => Short::Wait,
+        if bytes > max || self.used == 0 {
+            return Short::Never(format!("a block of {bytes} bytes is beyond {limit} of {max} bytes"));
         }
+        // All of it is in the program's own hands: to wait for oneself is to wait for ever.
+        if !self.awaits() {
+            return Short::Never(format!(
+                "no block of {bytes} bytes: the program holds {} bytes of blocks that it did not send",
+                self.used
+            ));
+        }
+        Short::Wait
+    }
+
+    /// True if a peer, or a queue of this process, has something that will come back.
+    fn awaits(&self) -> bool {
+        self.rows.iter().any(|row| {
+            let fillers = |block: Arc<Block>| block.fillers.load(Ordering::Relaxed) as usize;
+            // One of the handles is the one just made; none at all: its return is on its way.
+            let queued = || match row.handle.upgrade() {
+                Some(block) => Arc::strong_count(&block) - 1 > fillers(block),
+                None => true,
+            };
+            row.lent > 0 || (row.held && queued())
+        })
     }
 
     /// A segment that was to be given up is wanted again.
@@ -932,6 +962,7 @@ impl State {
             segment: row.segment,
             use_number: row.use_number,
             exporters: AtomicU32::new(0),
+            fillers: AtomicU32::new(0),
             exports,
         });
         row.handle = Arc::downgrade(&made);

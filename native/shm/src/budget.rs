@@ -6,13 +6,15 @@
 //! environment variable `SHMZMQ_SHM_MAX` (plain bytes), a quarter of the memory that there is: of the
 //! machine or of the smallest cgroup limit above us. Where none of these can be read there is no limit.
 //!
-//! Two words, no locks: a forked child may call all of this. It reserved nothing ([`after_in_child`]),
+//! Two words, and a list of who waits: a forked child may call all of this. It reserved nothing ([`after_in_child`]),
 //! and what its parent had reserved is released by the parent alone.
 
 use std::path::Path;
+use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::fork;
+use crate::arena::Wake;
+use crate::fork::{self, Global};
 
 /// The environment variable that replaces the default.
 pub const VARIABLE: &str = "SHMZMQ_SHM_MAX";
@@ -25,6 +27,8 @@ static MAX: AtomicU64 = AtomicU64::new(0);
 /// The default, once it was asked for; 0: not yet.
 static DEFAULT: AtomicU64 = AtomicU64::new(0);
 static USED: AtomicU64 = AtomicU64::new(0);
+/// Who waits until something is released.
+static WAITING: Global<Vec<Weak<dyn Fn() + Send + Sync>>> = Global::new();
 
 /// From now on at most `bytes` may be reserved; 0: the default again. What is reserved stays, also if
 /// it is more.
@@ -59,8 +63,19 @@ pub fn reserve(bytes: u64) -> Option<Reserved> {
     }
 }
 
+/// Calls `wake` once, when something was released. It may come back to what it waits for.
+pub fn tell(wake: &Wake) {
+    let wake = std::sync::Arc::downgrade(wake);
+    let mut waiting = WAITING.lock();
+    waiting.retain(|other| other.strong_count() > 0);
+    if !waiting.iter().any(|other| other.ptr_eq(&wake)) {
+        waiting.push(wake);
+    }
+}
+
 /// In a forked child: it reserved nothing.
 pub fn after_in_child() {
+    WAITING.renew().into_iter().for_each(std::mem::forget);
     USED.store(0, Ordering::Relaxed);
 }
 
@@ -82,6 +97,8 @@ impl Drop for Reserved {
     fn drop(&mut self) {
         if fork::is_ours(self.born) {
             USED.fetch_sub(self.bytes, Ordering::Relaxed);
+            let waiting = std::mem::take(&mut *WAITING.lock());
+            waiting.iter().filter_map(Weak::upgrade).for_each(|wake| wake());
         }
     }
 }

@@ -32,11 +32,9 @@ const GROWTH_NS_PER_KIB: u64 = 600;
 pub enum Want {
     /// Room or credit in the ring.
     Ring,
-    /// A block that this reader has.
-    Blocks,
-    /// Half of the blocks that this reader has; for a moment.
+    /// A moment, until half of the blocks that this reader has came back.
     Half,
-    /// Blocks that anybody has.
+    /// Memory, whoever gives it back: what one reader may have depends on what is left.
     Memory,
 }
 
@@ -162,7 +160,7 @@ impl RingOut {
             return Ok(block);
         }
         if !self.arena.may_lend(self.peer_id, part.len) {
-            self.want = Want::Blocks;
+            self.want = Want::Memory;
             return Err(Short::Wait);
         }
         let block = self.arena.alloc(part.len).inspect_err(|_| self.want = Want::Memory)?;
@@ -193,7 +191,7 @@ impl RingOut {
         let mut large = parts.iter().filter(|part| part.len > INLINE_MAX);
         let lacks = large.any(|part| !self.arena.may_lend(self.peer_id, part.len));
         if lacks {
-            self.want = Want::Blocks;
+            self.want = Want::Memory;
         }
         lacks
     }

@@ -305,8 +305,12 @@ impl Pipe {
             Out::Ring(ring) if ring.keeps() => {
                 let held = ring.held();
                 let written = ring.write_keeping(message, scratch, stats);
+                let unwatched = ring.take_unwatched();
                 if held == 0 {
                     self.move_later();
+                }
+                if unwatched && let Some(session) = &self.session {
+                    session.look();
                 }
                 written
             }

@@ -414,14 +414,13 @@ impl RingOut {
 
     /// The last refusal was for want of memory, not of room in the ring.
     pub fn is_starved(&self) -> bool {
-        matches!(self.want, Want::Blocks | Want::Memory)
+        self.want == Want::Memory
     }
 
     /// Arms WAITING. False: something moved, try again.
     pub fn sleep(&mut self) -> bool {
         match self.want {
             Want::Ring => {}
-            Want::Blocks => return self.arena.arm_peer(self.peer_id, false),
             Want::Half => return self.arena.arm_peer(self.peer_id, true),
             Want::Memory => return self.arena.arm(),
         }

@@ -367,9 +367,21 @@ impl Socket {
         found
     }
 
-    /// A block for a frame of `len` bytes that will be written in place. Never waits; who can wait is told to,
-    /// while receivers give warm blocks back.
-    pub fn try_alloc(&self, len: usize, patient: bool) -> Result<Arc<Block>> {
+    /// True once, when the arena has memory and nobody sees to its shrinking: found here, or noted by a
+    /// write to that pipe.
+    pub fn is_unwatched(&self, slot: Option<usize>) -> bool {
+        let mut state = self.state();
+        let noted = match slot.and_then(|slot| state.core.pipe(slot)).map(|pipe| &mut pipe.out) {
+            Some(Out::Ring(ring)) => ring.take_unwatched(),
+            _ => false,
+        };
+        noted || state.core.arena.watch()
+    }
+
+    /// A block for a frame of `len` bytes that will be written in place, and whether somebody has to be found
+    /// who sees to the arena's shrinking. Never waits; who can wait is told to, while receivers give warm
+    /// blocks back.
+    pub fn try_alloc(&self, len: usize, patient: bool) -> Result<(Arc<Block>, bool)> {
         let mut state = self.enter()?;
         let core = &mut state.core;
         let lent = core.arena.lent();
@@ -380,13 +392,14 @@ impl Socket {
             core.patience = patience;
             return Err(Error::Again);
         }
-        core.arena.alloc(len).map_err(|short| match short {
+        let block = core.arena.alloc(len).map_err(|short| match short {
             Short::Wait | Short::Numbers => {
                 core.starved = true;
                 Error::Again
             }
             Short::Never(why) => Error::NoMemory(why),
-        })
+        })?;
+        Ok((block, core.arena.watch()))
     }
 
     /// The peer set its receiving high-water mark anew.

@@ -86,6 +86,10 @@ pub enum Interest {
 }
 
 impl Interest {
+    fn sends(self) -> bool {
+        matches!(self, Interest::Send | Interest::Memory | Interest::Events { send: true, .. })
+    }
+
     fn receives(self) -> bool {
         matches!(self, Interest::Receive | Interest::Events { receive: true, .. })
     }
@@ -557,7 +561,11 @@ impl State {
 
     #[cold]
     fn apply_marks(&mut self) {
-        self.core.take_ready();
+        let control = self.core.take_ready();
+        // It may have been memory that came back.
+        if control && self.core.starved {
+            self.core.end_starvation();
+        }
         self.touch(false);
     }
 
@@ -578,8 +586,8 @@ impl State {
             let soon = Instant::now() + SOON.max(std::mem::take(&mut self.core.patience));
             *deadline = Some(deadline.map_or(soon, |at| at.min(soon)));
         }
-        if interest != Interest::Receive && self.core.starved {
-            // What another socket of this process gives up does not mark us.
+        if interest.sends() && self.core.starved {
+            // What another socket of this process could give up, it gives up when it is asked.
             let look = Instant::now() + STARVED;
             *deadline = Some(deadline.map_or(look, |at| at.min(look)));
         }
