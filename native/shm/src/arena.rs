@@ -311,6 +311,8 @@ struct State {
     grown: u64,
     /// Blocks that came back from peers.
     returned: u64,
+    /// Empty: room for those that come back together.
+    back: Vec<u32>,
     /// Something was taken or came back since the last look.
     stirred: bool,
     /// Somebody sleeps until a block comes back: whoever takes returns tells it.
@@ -369,6 +371,7 @@ impl Arena {
             used: 0,
             grown: 0,
             returned: 0,
+            back: Vec::new(),
             stirred: false,
             armed: false,
             watched: false,
@@ -445,9 +448,7 @@ impl Arena {
         let mut state = self.lock();
         state.take_returns(&self.dropped);
         let Some((_, bytes)) = class_of(len as u64) else { return false };
-        let (most, used) = state.share();
-        let held = state.peers.get(&peer).map_or(0, |peer| peer.bytes);
-        held == 0 || held.saturating_add(bytes) <= most.saturating_sub(used).saturating_mul(2)
+        state.may_lend(peer, bytes)
     }
 
     /// How many blocks, and bytes, the peer has, and how many came back from it so far.
@@ -475,6 +476,25 @@ impl Arena {
         }
         let mut state = self.lock();
         state.lend(peer, block.id, len)
+    }
+
+    /// A warm block for `len` bytes in one of the segments that the peer knows, lent already, and where to
+    /// write: the whole of `alloc` and `lend` for most frames, which have one reader. None: it takes more.
+    pub fn lend_warm(&self, peer: PeerId, len: usize, known: &[u32]) -> Option<(Described, *mut u8)> {
+        let mut state = self.lock();
+        state.take_returns(&self.dropped);
+        let state = &mut *state;
+        let (class, bytes) = class_of(len as u64)?;
+        let block = *state.classes.get(class)?.free.last()?;
+        let row = &state.rows[block as usize];
+        let at = row.at;
+        if state.shares || !row.warm || !known.contains(&row.segment) || !state.may_lend(peer, bytes) {
+            return None;
+        }
+        state.count_use(block);
+        state.classes[class].free.pop();
+        let described = state.lend(peer, block, len)?;
+        Some((described, at))
     }
 
     /// True if `lend` would not refuse.
@@ -667,13 +687,13 @@ impl State {
     fn returns_from(&mut self, id: PeerId) -> bool {
         let Some(peer) = self.peers.get_mut(&id) else { return false };
         if returns::pending(&peer.words) {
-            let mut back = Vec::new();
-            let PeerRow { words, .. } = peer;
+            let mut back = std::mem::take(&mut self.back);
+            returns::take(&peer.words, |block| back.push(block));
             // believed only of blocks that this peer has.
-            returns::take(words, |block| back.push(block));
-            for block in back {
+            for block in back.drain(..) {
                 self.return_from(id, block);
             }
+            self.back = back;
             self.took();
         }
         let Some(peer) = self.peers.get(&id) else { return false };
@@ -937,17 +957,25 @@ impl State {
                 row.warm |= row.offset >= from && row.offset + bytes <= from + chunk;
             }
         }
+        let exports = segment.exports.clone();
+        self.count_use(block);
+        Ok(self.handle(arena, block, exports))
+    }
+
+    /// A free block is free no more.
+    #[inline]
+    fn count_use(&mut self, block: u32) {
         let row = &mut self.rows[block as usize];
         self.next_use += 1;
         row.use_number = self.next_use;
-        segment.used += 1;
-        let exports = segment.exports.clone();
-        self.used += bytes;
+        if let Some(segment) = self.segments.get_mut(&row.segment) {
+            segment.used += 1;
+        }
+        self.used += class_bytes(row.class);
         self.stirred = true;
-        let class = &mut self.classes[class];
+        let class = &mut self.classes[row.class];
         class.used += 1;
         class.peak = class.peak.max(class.used);
-        Ok(self.handle(arena, block, exports))
     }
 
     /// A handle to a block that has none.
@@ -975,6 +1003,12 @@ impl State {
             0 => (budget::max(), budget::used().saturating_sub(self.committed - self.used)),
             max => (max.min(budget::max()), self.used),
         }
+    }
+
+    fn may_lend(&self, peer: PeerId, bytes: u64) -> bool {
+        let (most, used) = self.share();
+        let held = self.peers.get(&peer).map_or(0, |peer| peer.bytes);
+        held == 0 || held.saturating_add(bytes) <= most.saturating_sub(used).saturating_mul(2)
     }
 
     fn lend(&mut self, id: PeerId, block: u32, len: usize) -> Option<Described> {

@@ -50,9 +50,14 @@ impl Part {
         if self.is_descriptor() { (self.block.addr() >> 1) as u64 } else { 0 }
     }
 
+    #[inline(always)]
+    pub fn is_in_block(&self) -> bool {
+        !self.block.is_null() && !self.is_descriptor()
+    }
+
     /// The block that the bytes are in, if they are in one.
     pub fn block(&self) -> Option<Arc<Block>> {
-        if self.block.is_null() || self.is_descriptor() {
+        if !self.is_in_block() {
             return None;
         }
         // SAFETY: made by `of_block` from an Arc that the caller of the running call keeps alive; the count

@@ -43,10 +43,12 @@ pub fn is_large(parts: &[Part]) -> bool {
     parts.iter().any(|part| part.len > INLINE_MAX)
 }
 
+/// Stands for a block that is not chosen yet.
+static ANY: Descriptor = Described { segment: 0, block: 0, offset: 0, len: 0, copy: false }.encode();
+
 /// The records that a message takes, for their sizes.
 #[inline]
 pub fn shape(parts: &[Part]) -> Cow<'_, [Part]> {
-    static ANY: Descriptor = Described { segment: 0, block: 0, offset: 0, len: 0, copy: false }.encode();
     if !is_large(parts) {
         return parts.into();
     }
@@ -88,6 +90,29 @@ pub fn rather_waits(
 
 impl RingOut {
     pub(super) fn write_large(&mut self, parts: &[Part], how: How, stats: &mut Stats) -> Write {
+        match self.write_warm(parts, how, stats) {
+            Some(written) => written,
+            None => self.write_any(parts, how, stats),
+        }
+    }
+
+    /// A message of one frame for which there is a warm block: nothing is asked twice. None: it takes more.
+    #[inline]
+    fn write_warm(&mut self, parts: &[Part], how: How, stats: &mut Stats) -> Option<Write> {
+        let &[part] = parts else { return None };
+        let counted = self.limits.hwm_bytes > 0;
+        if part.is_in_block() || counted || self.tx.check(&[Part::descriptor(&ANY, part.len)]).is_err() {
+            return None;
+        }
+        let (described, at) = self.arena.lend_warm(self.peer_id, part.len, &self.announced)?;
+        // SAFETY: the caller keeps the part readable; the block was free, has room for it, and its reader
+        // learns of it by the record below.
+        unsafe { std::ptr::copy_nonoverlapping(part.at, at, part.len) };
+        let descriptor = described.encode();
+        Some(self.put(&[Part::descriptor(&descriptor, part.len)], parts, how, stats))
+    }
+
+    fn write_any(&mut self, parts: &[Part], how: How, stats: &mut Stats) -> Write {
         if let Err(refusal) = self.tx.check(&shape(parts)) {
             return self.refused(refusal, parts, how, stats);
         }
@@ -174,7 +199,7 @@ impl RingOut {
     /// The reader has enough of our memory and gives some back now and then: a moment's wait for a warm block
     /// is better than a cold one.
     pub(super) fn waits_for_blocks(&mut self, parts: &[Part]) -> bool {
-        let Some(part) = parts.iter().find(|part| part.len > INLINE_MAX && part.block().is_none()) else {
+        let Some(part) = parts.iter().find(|part| part.len > INLINE_MAX && !part.is_in_block()) else {
             return false;
         };
         let lent = self.arena.lent_to(self.peer_id);
@@ -238,7 +263,7 @@ impl RingOut {
         parts
             .iter()
             .enumerate()
-            .filter(|(_, part)| part.len > INLINE_MAX && part.block().is_none())
+            .filter(|(_, part)| part.len > INLINE_MAX && !part.is_in_block())
             .try_for_each(|(index, part)| self.copied(index, part).map(drop))
     }
 }
