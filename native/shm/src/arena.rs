@@ -2,9 +2,10 @@
 //!
 //! **Theory of operation.** Memory comes in *segments*, each a memfd of blocks of one size class, made when
 //! no free block is left: the first of a class is small, later ones double, so a socket has few fds
-//! whatever it sends. A block is taken from its class's free list, last in first out, because a warm block
-//! is many times faster than a cold one. Its bytes are written once, by the owner; readers get a
-//! descriptor through their ring and can only read (segment.rs has the seals).
+//! whatever it sends. A block is taken from its class's free list: a large one last in first out, because a
+//! warm block is many times faster than a cold one; smaller ones in turn, because what both sides have just
+//! touched is slow to take from the other's cache (docs/design/decisions/0012). Its bytes are written once,
+//! by the owner; readers get a descriptor through their ring and can only read (segment.rs has the seals).
 //!
 //! ```text
 //!          alloc                lend(peer)                returned by peer, or its process is gone
@@ -26,7 +27,7 @@
 //! The lock is a leaf: nothing is called under it but the kernel. Dropping a handle takes no lock, so it
 //! may happen anywhere, under the lock too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -42,8 +43,12 @@ use crate::segment::{self, MappedReturns};
 /// is at most a third larger than what is in it, and always whole pages.
 const BLOCK_BYTES_MIN: u64 = 8 * 1024;
 const CLASSES: usize = 64;
-/// A class's first segment has as many blocks as fit here, at least one.
-const FIRST_SEGMENT_BYTES: u64 = 256 * 1024;
+/// The first segment of a class whose blocks are used in turn has as many as fit here, at most so many; of
+/// larger ones it has one.
+const FIRST_SEGMENT_BYTES: u64 = 2 << 20;
+const FIRST_SEGMENT_BLOCKS: u64 = 32;
+/// Free blocks up to this size are used in turn, larger ones last in first out.
+const CYCLED_BYTES: u64 = 512 * 1024;
 /// So much memory is taken from the system at a time.
 const CHUNK_BYTES: u64 = 128 * 1024;
 /// No segment is larger, unless a single block is.
@@ -235,7 +240,7 @@ struct Segment {
 #[derive(Default)]
 struct Class {
     /// Free blocks of segments that do not drain, the warmest last.
-    free: Vec<u32>,
+    free: VecDeque<u32>,
     used: usize,
     /// Most that were used since the last look, and between the two looks before.
     peak: usize,
@@ -246,10 +251,20 @@ struct Class {
 }
 
 impl Class {
+    /// Which free block is given out next.
+    fn next_free(&self, bytes: u64) -> Option<u32> {
+        if bytes <= CYCLED_BYTES { self.free.front() } else { self.free.back() }.copied()
+    }
+
+    fn pop_free(&mut self, bytes: u64) -> Option<u32> {
+        if bytes <= CYCLED_BYTES { self.free.pop_front() } else { self.free.pop_back() }
+    }
+
     /// Blocks of the next segment.
     fn next_blocks(&self, bytes: u64) -> u64 {
         let steps = self.segments.len() as u32 / 2;
-        let first = (FIRST_SEGMENT_BYTES / bytes).max(1);
+        let cycled = (FIRST_SEGMENT_BYTES / bytes).clamp(1, FIRST_SEGMENT_BLOCKS);
+        let first = if bytes <= CYCLED_BYTES { cycled } else { 1 };
         let most = (SEGMENT_BYTES_MAX / bytes).max(1);
         first.saturating_mul(1 << steps.min(20)).min(most)
     }
@@ -485,14 +500,14 @@ impl Arena {
         state.take_returns(&self.dropped);
         let state = &mut *state;
         let (class, bytes) = class_of(len as u64)?;
-        let block = *state.classes.get(class)?.free.last()?;
+        let block = state.classes.get(class)?.next_free(bytes)?;
         let row = &state.rows[block as usize];
         let at = row.at;
         if state.shares || !row.warm || !known.contains(&row.segment) || !state.may_lend(peer, bytes) {
             return None;
         }
         state.count_use(block);
-        state.classes[class].free.pop();
+        state.classes[class].pop_free(bytes);
         let described = state.lend(peer, block, len)?;
         Some((described, at))
     }
@@ -752,7 +767,7 @@ impl State {
         if let Some(segment) = self.segments.get_mut(&segment) {
             segment.used -= 1;
             if !segment.draining {
-                self.classes[class].free.push(block);
+                self.classes[class].free.push_back(block);
             }
         }
     }
@@ -767,7 +782,7 @@ impl State {
         if self.classes[class].free.is_empty() {
             self.refill(class, bytes)?;
         }
-        let block = self.classes[class].free.pop().ok_or(Short::Wait)?;
+        let block = self.classes[class].pop_free(bytes).ok_or(Short::Wait)?;
         self.take(arena, block)
     }
 
@@ -843,8 +858,10 @@ impl State {
     /// Under pressure a block of a larger class will do: it changes its list, not its class.
     fn borrow_larger(&mut self, class: usize) -> bool {
         let larger = (class + 1..self.classes.len()).find(|larger| !self.classes[*larger].free.is_empty());
-        let Some(block) = larger.and_then(|larger| self.classes[larger].free.pop()) else { return false };
-        self.classes[class].free.push(block);
+        let Some(block) = larger.and_then(|larger| self.classes[larger].free.pop_back()) else {
+            return false;
+        };
+        self.classes[class].free.push_back(block);
         true
     }
 
@@ -891,8 +908,7 @@ impl State {
         self.grown += 1;
         self.committed += count * bytes;
         let mut blocks = Vec::new();
-        // The first block is given out first.
-        for index in (0..count).rev() {
+        for index in 0..count {
             let offset = index * bytes;
             // SAFETY: inside the map: it has `count` times `bytes` bytes.
             let at = unsafe { map.at().add(offset as usize) };
@@ -919,7 +935,13 @@ impl State {
             };
             blocks.push(id);
         }
-        self.classes[class].free.extend(&blocks);
+        // The first block is given out first, so that what is taken from the system at a time is used.
+        let free = &mut self.classes[class].free;
+        if bytes <= CYCLED_BYTES {
+            free.extend(&blocks)
+        } else {
+            free.extend(blocks.iter().rev())
+        }
         self.classes[class].segments.push(number);
         let exports = Exports::new(map.clone(), bytes as usize);
         let segment = Segment {
@@ -948,7 +970,7 @@ impl State {
             if let Err(errno) =
                 segment::populate(segment.fd.as_fd(), &segment.map, from as usize, chunk as usize)
             {
-                self.classes[class].free.push(block);
+                self.classes[class].free.push_back(block);
                 let why = format!("no memory for a block of {bytes} bytes: {errno}");
                 return Err(if self.used == 0 { Short::Never(why) } else { Short::Wait });
             }

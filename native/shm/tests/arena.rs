@@ -898,23 +898,30 @@ impl Drop for End<'_> {
     }
 }
 
+/// Of these the one that came back last is given out first.
+const LARGE: usize = 1 << 20;
+
 /// `lend_warm` is `alloc` and `lend` in one: what it gives is lent like any other block, and nobody else's.
 #[test]
 fn a_warm_block_is_lent_without_a_handle_and_is_nobody_elses_until_it_comes_back() {
     let _turn = turn();
     let arena = quiet();
     let (peer, words) = join(&arena);
-    assert!(arena.lend_warm(peer, 8192, &[]).is_none(), "there is no memory yet");
-    let block = arena.alloc(8192).unwrap();
+    assert!(arena.lend_warm(peer, LARGE, &[]).is_none(), "there is no memory yet");
+    let block = arena.alloc(LARGE).unwrap();
     let (segment, at) = (block.segment(), block.at());
     drop(block);
-    assert!(arena.lend_warm(peer, 8192, &[]).is_none(), "the peer does not know the segment");
-    let (described, to) = arena.lend_warm(peer, 8000, &[segment]).unwrap();
-    assert_eq!((to, described.segment, described.len), (at, segment, 8000), "the warmest block");
+    assert!(arena.lend_warm(peer, LARGE, &[]).is_none(), "the peer does not know the segment");
+    let (described, to) = arena.lend_warm(peer, LARGE - 192, &[segment]).unwrap();
+    assert_eq!(
+        (to, described.segment, described.len),
+        (at, segment, LARGE as u64 - 192),
+        "the warmest block"
+    );
     assert_eq!((arena.holdings().lent, arena.lent_to(peer).0), (1, 1));
-    // SAFETY: the block has 8 KiB, and nobody else writes there.
-    unsafe { to.write_bytes(7, 8000) };
-    let others: Vec<_> = (0..40).map(|_| arena.alloc(8192).unwrap()).collect();
+    // SAFETY: the block has 1 MiB, and nobody else writes there.
+    unsafe { to.write_bytes(7, LARGE - 192) };
+    let others: Vec<_> = (0..10).map(|_| arena.alloc(LARGE).unwrap()).collect();
     assert!(others.iter().all(|other| other.at() != at), "it is out");
     for other in others {
         // SAFETY: as above.
@@ -923,7 +930,7 @@ fn a_warm_block_is_lent_without_a_handle_and_is_nobody_elses_until_it_comes_back
     (0..LOOKS).for_each(|_| _ = arena.look());
     let left = arena.revive(peer, described).expect("the peer did not read it");
     // SAFETY: as above.
-    assert!(unsafe { std::slice::from_raw_parts(left.at(), 8000) }.iter().all(|byte| *byte == 7));
+    assert!(unsafe { std::slice::from_raw_parts(left.at(), LARGE - 192) }.iter().all(|byte| *byte == 7));
     drop(left);
     returns::give(&words, described.block);
     (0..LOOKS).for_each(|_| _ = arena.look());
@@ -937,13 +944,13 @@ fn a_warm_block_is_not_lent_apart_while_a_message_is_shared() {
     let _turn = turn();
     let arena = quiet();
     let (peer, _words) = join(&arena);
-    let block = arena.alloc(8192).unwrap();
+    let block = arena.alloc(LARGE).unwrap();
     let known = [block.segment()];
     drop(block);
     arena.share();
-    assert!(arena.lend_warm(peer, 8192, &known).is_none());
+    assert!(arena.lend_warm(peer, LARGE, &known).is_none());
     arena.unshare();
-    assert!(arena.lend_warm(peer, 8192, &known).is_some());
+    assert!(arena.lend_warm(peer, LARGE, &known).is_some());
     arena.reclaim(peer);
     assert_eq!(arena.holdings().lent, 0);
 }
