@@ -93,6 +93,12 @@ pub enum ProtocolError {
         /// Bytes that follow the length byte.
         available: usize,
     },
+    /// A PING without its time to live.
+    #[error("PING with {size} bytes of data, at least 2 are needed")]
+    MalformedPing {
+        /// Bytes after its name.
+        size: usize,
+    },
     /// An ERROR command's reason does not fill the command exactly.
     #[error("ERROR reason of {declared} bytes with {available} bytes left in the command")]
     MalformedError {
@@ -196,6 +202,7 @@ impl ProtocolError {
             E::UnexpectedMessage { .. } | E::UnexpectedCommand { .. } | E::MalformedCommand { .. } => {
                 Some(UNEXPECTED_COMMAND)
             }
+            E::MalformedPing { .. } => Some(UNSPECIFIED),
             E::MalformedError { .. } => Some(MALFORMED_ERROR),
             E::MetadataTooLarge { .. }
             | E::TooManyProperties { .. }

@@ -131,6 +131,14 @@ impl Inbound {
         true
     }
 
+    /// Take what came behind the last event: the caller looks at it as traffic, where it lies.
+    #[must_use]
+    pub fn take_rest(&mut self) -> Vec<u8> {
+        let rest = self.pending().to_vec();
+        self.clear();
+        rest
+    }
+
     /// Where the connection stands.
     #[must_use]
     pub fn stage(&self) -> Stage {

@@ -35,6 +35,7 @@ mod properties;
 mod ready;
 mod socket_type;
 mod state;
+mod traffic;
 
 pub use command::{encode_command, encode_error, parse_error};
 pub use error::ProtocolError;
@@ -45,3 +46,7 @@ pub use properties::{MAX_METADATA_BYTES, MAX_PROPERTIES, Properties};
 pub use ready::{MAX_IDENTITY_BYTES, Ready, encode_ready};
 pub use socket_type::SocketType;
 pub use state::Stage;
+pub use traffic::{
+    Command, Header, MAX_CONTEXT_BYTES, MAX_PARTS, MAX_TOPIC_BYTES, MAX_UNKNOWN, encode_ping, encode_pong,
+    encode_subscription,
+};
