@@ -134,13 +134,14 @@ class Peer(TypedDict):
     """A row of `Socket.peers()`.
 
     endpoint     as LAST_ENDPOINT gives it; None once the socket has given the endpoint up.
-    transport    "ring" (ipc), "inproc", "waiting" (connected, but nobody is there), "gone" (what a departed
+    transport    "ring" (ipc), "zmtp" (ipc without rings), "tcp", "inproc", "waiting" (connected, but nobody is there), "gone" (what a departed
                  peer left is still being read).
     pid, uid     of the peer's process, from the kernel; 0 while there is no peer.
     depth        messages accepted for it and not known to be taken.
     routing_id   the peer's, or what CONNECT_ROUTING_ID named it; empty for none.
     socket_type  the peer's; None while there is no connection.
     since        when the connection came up, in seconds since the epoch; None while there is none.
+    reason       why there are no rings, for "zmtp"; None otherwise.
     """
 
     endpoint: str | None
@@ -151,6 +152,7 @@ class Peer(TypedDict):
     routing_id: bytes
     socket_type: SocketType | None
     since: float | None
+    reason: str | None
 
 
 def _send_by_parts(
@@ -748,8 +750,9 @@ class Socket(NativeSocket, SocketAttributes, Generic[_ReturnT_co]):
                 routing_id=routing_id,
                 socket_type=None if kind is None else SocketType[kind],
                 since=since,
+                reason=reason,
             )
-            for endpoint, transport, pid, uid, depth, routing_id, kind, since in self._peers()
+            for endpoint, transport, pid, uid, depth, routing_id, kind, since, reason in self._peers()
         ]
 
     def wait_for_peers(self, n: int = 1, timeout: float | None = None) -> int:

@@ -19,12 +19,13 @@ use shmzmq_shm::fork::{self, Global};
 use shmzmq_shm::{budget, exports, private};
 use shmzmq_zmtp::SocketType;
 
+use crate::dial::Address;
 use crate::error::{Error, Result};
 use crate::listener::Listener;
 use crate::monitor::{self, Monitor};
 use crate::pipe::local::{LocalIn, LocalOut};
 use crate::reactor::{Command, Gate, IoThread};
-use crate::session::{Address, Session};
+use crate::session::Session;
 use crate::signaler::timespec;
 use crate::socket::life::local_pair;
 use crate::socket::{Socket, Woken};

@@ -36,6 +36,11 @@ impl Failure {
         Failure { reason: String::new(), tell: Tell::Errno(errno.raw_os_error()) }
     }
 
+    /// Everything is done: the socket's own end, of which nobody is told.
+    pub fn finished() -> Failure {
+        Failure { reason: String::new(), tell: Tell::Nothing }
+    }
+
     pub fn send(errno: Errno) -> Failure {
         Failure { reason: errno.to_string(), tell: Tell::Errno(errno.raw_os_error()) }
     }

@@ -64,8 +64,8 @@ fn page() -> usize {
     rustix::param::page_size()
 }
 
-/// READY with all that the peer needs to decide.
-pub fn ready(kind: SocketType, options: &Options) -> Vec<u8> {
+/// READY with all that the peer needs to decide; `rings`: we have some.
+pub fn ready(kind: SocketType, options: &Options, rings: bool) -> Vec<u8> {
     let abi = layout::ABI;
     let shm = format!(
         "abi={abi}-{abi} page={} endian={ENDIAN} ring={} sndhwm={} rcvhwm={} keeps={} conflates={} lends={}",
@@ -82,7 +82,9 @@ pub fn ready(kind: SocketType, options: &Options) -> Vec<u8> {
     if matches!(kind, SocketType::Req | SocketType::Dealer | SocketType::Router) {
         properties.push(("Identity", &options.routing_id));
     }
-    properties.push((PROPERTY, shm.as_bytes()));
+    if rings {
+        properties.push((PROPERTY, shm.as_bytes()));
+    }
     let mut out = Vec::new();
     encode_ready(&properties, &mut out);
     out

@@ -31,6 +31,8 @@
 
 pub mod channel;
 pub mod context;
+pub mod dial;
+pub mod engine;
 pub mod error;
 pub mod failure;
 pub mod handshake;

@@ -15,12 +15,16 @@ pub struct Origin {
 
 impl Origin {
     pub fn new<'a>(said: impl Iterator<Item = (&'a [u8], &'a [u8])>, peer: Peer, fd: i32) -> Origin {
+        // The form that libzmq gives a UNIX peer: host, uid, gid, pid.
+        Origin::over_tcp(said, &format!("localhost:{}:{}:{}", peer.uid, peer.gid, peer.pid), fd)
+    }
+
+    /// `address`: the peer's, in numbers.
+    pub fn over_tcp<'a>(said: impl Iterator<Item = (&'a [u8], &'a [u8])>, address: &str, fd: i32) -> Origin {
         let hidden = crate::handshake::PROPERTY.as_bytes();
         let said = said.filter(|(name, _)| *name != hidden);
         let mut properties: Vec<_> = said.map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
-        // The form that libzmq gives a UNIX peer: host, uid, gid, pid.
-        let address = format!("localhost:{}:{}:{}", peer.uid, peer.gid, peer.pid);
-        properties.push((b"Peer-Address".to_vec(), address.into_bytes()));
+        properties.push((b"Peer-Address".to_vec(), address.as_bytes().to_vec()));
         Origin { properties, fd }
     }
 

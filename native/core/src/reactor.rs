@@ -11,6 +11,7 @@
 
 use std::collections::BTreeSet;
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
@@ -53,6 +54,12 @@ pub enum Command {
     Look { token: u64 },
     /// The same for a socket that may have no connection.
     LookAt { socket: Weak<Socket> },
+    /// From an application thread: something waits to be written to the stream.
+    Write { token: u64 },
+    /// From an application thread that has room again: read on.
+    Resume { token: u64 },
+    /// From the thread that looked up the name: where to dial, None if nobody knows it.
+    Resolved { token: u64, address: Option<SocketAddr> },
     /// From the context, when no socket is left.
     Quit,
 }
@@ -113,6 +120,7 @@ impl IoThread {
                 timers: BTreeSet::new(),
                 lifelines: Vec::new(),
                 lookers: Vec::new(),
+                again: Vec::new(),
                 luxury: false,
                 scarce: false,
             },
@@ -213,6 +221,16 @@ impl SessionHandle {
         self.thread.post(Command::Kill { token: self.token, reason: reason.to_owned() });
     }
 
+    /// Something waits in the stream.
+    pub fn flush(&self) {
+        self.thread.post(Command::Write { token: self.token });
+    }
+
+    /// The reader of a stalled stream has room again.
+    pub fn resume(&self) {
+        self.thread.post(Command::Resume { token: self.token });
+    }
+
     pub fn move_held(&self) {
         self.thread.post(Command::MoveHeld { token: self.token });
     }
@@ -230,6 +248,8 @@ pub struct Io {
     /// To be served from now on.
     pub lifelines: Vec<Lifeline>,
     pub lookers: Vec<Looker>,
+    /// Sessions that had more to do than their turn allows.
+    again: Vec<u64>,
     /// Some peers cost more than one fd.
     luxury: bool,
     /// Fds are scarce: they should not.
@@ -246,6 +266,13 @@ impl Io {
     /// No fd was left for a new connection.
     pub fn out_of_fds(&mut self) {
         self.scarce = true;
+    }
+
+    /// Calls `token` in the next round: it had more to do than its turn allows.
+    pub fn again(&mut self, token: u64) {
+        if !self.again.contains(&token) {
+            self.again.push(token);
+        }
     }
 
     /// Reports edges of `fd` to `token`.
@@ -338,8 +365,16 @@ impl Reactor {
                     Entry::Lifeline(_) => Next::Stay,
                 });
             }
-            let timeout =
-                self.io.next_timer().map(|at| timespec(at.saturating_duration_since(Instant::now())));
+            for token in std::mem::take(&mut self.io.again) {
+                self.call_session(token, |session, io| {
+                    session.on_ready(io, EventFlags::IN | EventFlags::OUT)
+                });
+            }
+            let timeout = if self.io.again.is_empty() {
+                self.io.next_timer().map(|at| timespec(at.saturating_duration_since(Instant::now())))
+            } else {
+                Some(timespec(Duration::ZERO))
+            };
             let Ok((ready, _)) = epoll::wait(&self.io.epoll, &mut events, timeout.as_ref()) else { continue };
             let tokens: Vec<(u64, EventFlags)> =
                 ready.iter().map(|event| (event.data.u64(), event.flags)).collect();
@@ -379,6 +414,11 @@ impl Reactor {
                 }
                 Command::Look { token } => self.call_session(token, |session, io| session.look(io)),
                 Command::LookAt { socket } => self.add(Entry::Looker(Looker::new(socket))),
+                Command::Write { token } => self.call_session(token, |session, io| session.on_write(io)),
+                Command::Resume { token } => self.call_session(token, |session, io| session.on_resume(io)),
+                Command::Resolved { token, address } => {
+                    self.call_session(token, |session, io| session.on_resolved(io, address));
+                }
                 Command::Quit => self.quit = true,
             }
         }

@@ -16,24 +16,25 @@
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType as OsSocketType};
+use rustix::net::sockopt;
 use rustix::process::{PidfdFlags, Resource};
 use shmzmq_shm::arena::{PeerId, SEGMENTS_MAX};
 use shmzmq_shm::fork::{self, Fd};
-use shmzmq_shm::segment::{MappedRing, PipeSegment};
+use shmzmq_shm::segment::{MappedRing, PipeSegment, SegmentError};
 use shmzmq_zmtp::{Event, Inbound, Ready};
 
 use crate::channel::Channel;
 use crate::context::log;
+use crate::dial::{Address, Dialed, Undialed, peer_address, tune};
+use crate::engine::Engine;
 use crate::failure::{Failure, Tell};
 use crate::handshake::{self, Facts, Terms};
 use crate::lifeline::Lifeline;
@@ -42,9 +43,9 @@ use crate::looker::Looker;
 use crate::monitor;
 use crate::options::{self, Options, credit};
 use crate::origin::Origin;
-use crate::pipe::Peer;
 use crate::pipe::overflow::Policy;
 use crate::pipe::ring::{Limits, RingIn, RingOut};
+use crate::pipe::{In, Peer, Writer, stream};
 use crate::reactor::{Io, Next, SessionHandle};
 use crate::signaler::PeerSignaler;
 use crate::socket::Socket;
@@ -65,40 +66,19 @@ const HELD_LOOK: Duration = Duration::from_millis(2);
 /// Most fds that one side may have sent ahead of the commands they belong to.
 const FDS_AHEAD: usize = 4;
 
-/// Where a connecter dials.
-#[derive(Debug, Clone)]
-pub enum Address {
-    Path(PathBuf),
-    Abstract(Vec<u8>),
-}
-
-impl Address {
-    fn to_os(&self) -> Result<SocketAddrUnix, Errno> {
-        match self {
-            Address::Path(path) => SocketAddrUnix::new(path.as_path()),
-            Address::Abstract(name) => SocketAddrUnix::new_abstract_name(name),
-        }
-    }
-
-    /// The endpoint as LAST_ENDPOINT shows it.
-    fn text(&self) -> Arc<[u8]> {
-        match self {
-            Address::Path(path) => [b"ipc://", path.as_os_str().as_bytes()].concat().into(),
-            Address::Abstract(name) => [b"ipc://@", name.as_slice()].concat().into(),
-        }
-    }
-}
-
 enum Phase {
+    /// Connecter over tcp: the kernel is at it.
+    Dialing,
     /// Greeting and READY are awaited.
     Hello,
     /// Binder: OFFER is out, ACCEPT is awaited.
-    Offered {
-        segment: PipeSegment,
-    },
+    Offered { segment: PipeSegment },
     /// Connecter: OFFER is awaited.
     Wanting,
+    /// Over rings.
     Live,
+    /// ZMTP traffic over the connection itself.
+    Streaming(Box<Engine>),
 }
 
 /// One connection.
@@ -118,6 +98,10 @@ struct Link {
     routing_id: Vec<u8>,
     /// What the peer said of itself.
     ready: Option<Ready>,
+    /// The peer's minor version.
+    minor: u8,
+    /// Why this side wants no rings.
+    unwanted: Option<String>,
     pidfd: Option<Fd>,
     signaler: Option<Arc<PeerSignaler>>,
     /// In PEERS.
@@ -138,15 +122,18 @@ pub struct Session {
     token: u64,
     /// None: accepted.
     address: Option<Address>,
+    tcp: bool,
     /// The endpoint in events.
     text: Arc<[u8]>,
     slot: Option<usize>,
     link: Option<Link>,
-    /// A ring whose pipe still has a queue to be moved into it.
-    flushing: Option<Box<RingOut>>,
+    /// A connection whose pipe still has a queue to be moved to it.
+    flushing: Option<Writer>,
     attempts: u32,
     handshake_by: Option<Instant>,
     dial_at: Option<Instant>,
+    /// A dial that takes longer is given up.
+    dial_by: Option<Instant>,
     /// Next look whether held messages can move.
     move_held_at: Option<Instant>,
     /// The socket is closed: Some(deadline), None inside for ever.
@@ -161,7 +148,7 @@ type Step<T> = Result<T, Failure>;
 impl Session {
     pub fn accepted(socket: Arc<Socket>, endpoint: u64, fd: OwnedFd, text: Arc<[u8]>) -> Session {
         let mut session = Session::new(socket, endpoint, None, text, None);
-        session.link = Some(Link::new(fd));
+        session.link = Some(Link::new(fd, Phase::Hello));
         session
     }
 
@@ -183,6 +170,7 @@ impl Session {
             endpoint,
             token: 0,
             address,
+            tcp: text.starts_with(b"tcp://"),
             text,
             slot,
             link: None,
@@ -190,6 +178,7 @@ impl Session {
             attempts: 0,
             handshake_by: None,
             dial_at: None,
+            dial_by: None,
             move_held_at: None,
             closed: None,
             refused: false,
@@ -210,34 +199,107 @@ impl Session {
             return Next::Remove;
         }
         if self.link.is_some() {
-            let opened = self.open(io);
-            return self.settle(io, opened);
+            return self.begin_link(io);
         }
         self.dial(io)
+    }
+
+    /// There is a connection, or the beginning of one.
+    fn begin_link(&mut self, io: &mut Io) -> Next {
+        let opened = if self.is_dialing() { self.await_dial(io) } else { self.open(io) };
+        self.settle(io, opened)
+    }
+
+    fn is_dialing(&self) -> bool {
+        matches!(self.link.as_ref().map(|link| &link.phase), Some(Phase::Dialing))
     }
 
     /// Connecter: one attempt to reach the endpoint.
     fn dial(&mut self, io: &mut Io) -> Next {
         self.dial_at = None;
         let Some(address) = &self.address else { return Next::Remove };
-        match connect(address) {
-            Ok(fd) => {
-                self.link = Some(Link::new(fd));
-                let opened = self.open(io);
-                self.settle(io, opened)
+        let dialed = address.dial(&self.options(), &io.thread, self.token);
+        self.dialed(io, dialed)
+    }
+
+    /// The name was looked up.
+    pub fn on_resolved(&mut self, io: &mut Io, to: Option<SocketAddr>) -> Next {
+        let Some(address) = self.address.as_ref().filter(|_| self.link.is_none()) else { return Next::Stay };
+        let dialed = match to {
+            Some(to) => address.dial_resolved(to, &self.options()),
+            None => Err(Errno::HOSTUNREACH.into()),
+        };
+        self.dialed(io, dialed)
+    }
+
+    fn dialed(&mut self, io: &mut Io, dialed: Result<Dialed, Undialed>) -> Next {
+        match dialed {
+            Ok(Dialed::Up(fd)) => {
+                self.link = Some(Link::new(fd, Phase::Hello));
+                self.begin_link(io)
             }
-            Err((fd, errno)) => {
-                if let Some(fd) = fd {
-                    self.tell(monitor::CLOSED, fd as u32);
-                }
-                let stops = self.options().reconnect_stop & options::STOP_REFUSED != 0;
-                match errno {
-                    Errno::AGAIN => self.dial_later(io, BACKLOG_RETRY),
-                    Errno::CONNREFUSED if stops => self.give_up(),
-                    _ => self.retry(io),
-                }
+            Ok(Dialed::Begun(fd)) => {
+                self.link = Some(Link::new(fd, Phase::Dialing));
+                self.begin_link(io)
             }
+            Ok(Dialed::Resolving) => Next::Stay,
+            Err(Undialed { fd, errno }) => self.on_undialed(io, fd, errno),
         }
+    }
+
+    fn on_undialed(&mut self, io: &mut Io, fd: Option<i32>, errno: Errno) -> Next {
+        if let Some(fd) = fd {
+            self.tell(monitor::CLOSED, fd as u32);
+        }
+        let stops = self.options().reconnect_stop & options::STOP_REFUSED != 0;
+        match errno {
+            Errno::AGAIN if !self.tcp => self.dial_later(io, BACKLOG_RETRY),
+            Errno::CONNREFUSED if stops => self.give_up(),
+            _ => self.retry(io),
+        }
+    }
+
+    /// tcp: told when the kernel has decided.
+    fn await_dial(&mut self, io: &mut Io) -> Step<()> {
+        let options = self.options();
+        if options.connect_timeout > 0 {
+            let by = Instant::now() + Duration::from_millis(options.connect_timeout as u64);
+            self.dial_by = Some(by);
+            io.call_at(by, self.token);
+        }
+        self.tell(monitor::CONNECT_DELAYED, libc::EINPROGRESS as u32);
+        let link = self.link.as_ref().ok_or("no connection")?;
+        io.watch(link.channel.fd(), self.token).map_err(Failure::send)
+    }
+
+    /// The kernel has decided, or time is up.
+    fn on_dialed(&mut self, io: &mut Io, timed_out: bool) -> Next {
+        let Some(link) = &self.link else { return Next::Stay };
+        let fd = link.channel.fd();
+        let error = match sockopt::socket_error(fd) {
+            Ok(Ok(())) if timed_out => Some(Errno::TIMEDOUT),
+            // An edge that says nothing new.
+            Ok(Ok(())) if rustix::net::getpeername(fd).is_err() => return Next::Stay,
+            Ok(Ok(())) => None,
+            Ok(Err(errno)) | Err(errno) => Some(errno),
+        };
+        if let Some(by) = self.dial_by.take() {
+            io.forget(by, self.token);
+        }
+        io.unwatch(fd);
+        let Some(errno) = error else {
+            if let Some(link) = &mut self.link {
+                link.phase = Phase::Hello;
+            }
+            let opened = self.open(io);
+            return self.settle(io, opened);
+        };
+        let number = fd.as_raw_fd();
+        self.link = None;
+        if self.closed.is_some() && self.slot.is_none_or(|slot| self.socket.queued(slot) == 0) {
+            return self.give_up();
+        }
+        self.on_undialed(io, Some(number), errno)
     }
 
     fn dial_later(&mut self, io: &mut Io, delay: Duration) -> Next {
@@ -290,9 +352,13 @@ impl Session {
         if let (true, Some(fd)) = (connecter, self.link_fd()) {
             self.tell(monitor::CONNECTED, fd);
         }
+        let tcp = self.tcp;
         let link = self.link.as_mut().ok_or("no connection")?;
+        if tcp && !connecter {
+            tune(link.channel.fd(), &options, false).map_err(Failure::send)?;
+        }
         io.watch(link.channel.fd(), self.token)?;
-        link.hello(connecter, &self.socket, &options)
+        link.hello(connecter, tcp, &self.socket, &options)
     }
 
     fn link_fd(&self) -> Option<u32> {
@@ -303,16 +369,24 @@ impl Session {
     /// goes wrong here, the I/O thread dials again.
     pub fn dial_early(&mut self) {
         let options = self.options();
-        let Some(Ok(fd)) = self.address.as_ref().map(connect) else { return };
-        let mut link = Link::new(fd);
-        if link.hello(true, &self.socket, &options).is_ok() {
-            self.link = Some(link);
+        match self.address.as_ref().and_then(|address| address.dial_early(&options)) {
+            Some(Dialed::Up(fd)) => {
+                let mut link = Link::new(fd, Phase::Hello);
+                if link.hello(true, self.tcp, &self.socket, &options).is_ok() {
+                    self.link = Some(link);
+                }
+            }
+            Some(Dialed::Begun(fd)) => self.link = Some(Link::new(fd, Phase::Dialing)),
+            Some(Dialed::Resolving) | None => {}
         }
     }
 
     pub fn on_ready(&mut self, io: &mut Io, flags: EventFlags) -> Next {
-        if self.link.is_none() {
-            return Next::Stay;
+        match self.link.as_ref().map(|link| &link.phase) {
+            None => return Next::Stay,
+            Some(Phase::Dialing) => return self.on_dialed(io, false),
+            Some(Phase::Streaming(_)) => return self.drive(io, |engine, io| engine.on_ready(io, flags)),
+            Some(_) => {}
         }
         // Asked first: what a dead process sent before it died is then all there to be read.
         let dead = self.peer_process_is_dead();
@@ -328,6 +402,30 @@ impl Session {
             link.ended = true;
         }
         self.settle(io, done)
+    }
+
+    /// Lets the engine do something; a closed socket's session ends once everything is written.
+    fn drive(&mut self, io: &mut Io, run: impl FnOnce(&mut Engine, &mut Io) -> Step<()>) -> Next {
+        let Some(Link { phase: Phase::Streaming(engine), channel, .. }) = &mut self.link else {
+            return Next::Stay;
+        };
+        if channel.waits() {
+            channel.flush();
+        }
+        let done = run(engine, io);
+        let drained = self.closed.is_some() && self.flushing.is_none() && engine.is_drained();
+        let done = if done.is_ok() && drained { Err(Failure::finished()) } else { done };
+        self.settle(io, done)
+    }
+
+    /// Something waits in the stream.
+    pub fn on_write(&mut self, io: &mut Io) -> Next {
+        self.drive(io, Engine::write)
+    }
+
+    /// The reader of the stream has room again.
+    pub fn on_resume(&mut self, io: &mut Io) -> Next {
+        self.drive(io, Engine::resume)
     }
 
     /// pidfd(2): readable once the process has ended, also while a zombie or a forked child keeps
@@ -365,8 +463,15 @@ impl Session {
             link.inbound.feed(&buffer[..bytes]);
             while let Some(event) = self.next_event()? {
                 self.on_event(io, event)?;
+                if self.is_streaming() {
+                    return Ok(());
+                }
             }
         }
+    }
+
+    fn is_streaming(&self) -> bool {
+        matches!(self.link.as_ref().map(|link| &link.phase), Some(Phase::Streaming(_)))
     }
 
     fn next_event(&mut self) -> Step<Option<Event>> {
@@ -379,20 +484,25 @@ impl Session {
     fn on_event(&mut self, io: &mut Io, event: Event) -> Step<()> {
         let Event::Command { name, body } = event else {
             return match event {
-                Event::Greeting { .. } => Ok(()),
+                Event::Greeting { minor, .. } => {
+                    if let Some(link) = &mut self.link {
+                        link.minor = minor;
+                    }
+                    Ok(())
+                }
                 _ => Err("peer sent a message on a connection that has rings".into()),
             };
         };
         let name = String::from_utf8_lossy(&name).into_owned();
         let link = self.link.as_ref().ok_or("no connection")?;
         match (name.as_str(), &link.phase) {
-            ("READY", Phase::Hello) => self.on_ready_command(&body),
+            ("READY", Phase::Hello) => self.on_ready_command(io, &body),
             ("ERROR", _) => {
                 let text = shmzmq_zmtp::parse_error(&body).map_err(Failure::protocol)?;
                 Err(Failure { reason: format!("peer refuses: {text}"), tell: Tell::Disconnected })
             }
-            (handshake::NO, _) => {
-                Err(Failure::no_rings(&format!("peer has no rings: {}", String::from_utf8_lossy(&body))))
+            (handshake::NO, Phase::Wanting | Phase::Offered { .. }) => {
+                self.join_stream(io, &format!("peer has no rings: {}", String::from_utf8_lossy(&body)))
             }
             (handshake::OFFER, Phase::Wanting) => self.on_offer(io, &Facts::parse(&body)),
             (handshake::ACCEPT, Phase::Offered { .. }) => self.on_accept(io, &Facts::parse(&body)),
@@ -425,10 +535,11 @@ impl Session {
         }
     }
 
-    fn on_ready_command(&mut self, body: &[u8]) -> Step<()> {
+    fn on_ready_command(&mut self, io: &mut Io, body: &[u8]) -> Step<()> {
         let ready = Ready::parse(body).map_err(Failure::protocol)?;
         let options = self.options();
         let kind = self.socket.kind;
+        let (tcp, binder) = (self.tcp, self.address.is_none());
         let link = self.link.as_mut().ok_or("no connection")?;
         if let Err(error) = ready.check_peer_of(kind) {
             let mut bytes = Vec::new();
@@ -437,39 +548,57 @@ impl Session {
             return Err(Failure::protocol(error));
         }
         link.routing_id = ready.identity.clone();
-        let terms = handshake::terms(ready.properties.get(handshake::PROPERTY));
+        let theirs = ready.properties.get(handshake::PROPERTY);
+        let asked = theirs.is_some();
+        let terms = match &link.unwanted {
+            Some(why) => Err(why.clone()),
+            None => handshake::terms(theirs),
+        };
         link.ready = Some(ready);
         let terms = match terms {
-            Ok(terms) => terms,
-            Err(reason) => return self.refuse_rings(&reason, &options),
+            Ok(terms) if !tcp => terms,
+            terms => {
+                let why = terms.err().unwrap_or_default();
+                if binder {
+                    let mut bytes = handshake::ready(kind, &options, !tcp && link.unwanted.is_none());
+                    if asked && !tcp {
+                        bytes.extend(handshake::no(&why));
+                    }
+                    link.channel.send(bytes, &[]).map_err(Failure::send)?;
+                }
+                return self.join_stream(io, &why);
+            }
         };
         link.terms = Some(terms);
-        if self.address.is_some() {
+        if !binder {
             link.phase = Phase::Wanting;
             return Ok(());
         }
         let slot = self.socket.add_accepted(self.endpoint).ok_or("socket was closed")?;
         self.slot = Some(slot);
-        self.offer(slot, &options)
+        self.offer(io, slot, &options)
     }
 
-    /// Says why there are no rings. ZMTP traffic over the socket would begin here.
-    fn refuse_rings(&mut self, reason: &str, options: &Options) -> Step<()> {
+    /// Says why there are no rings, and goes on without.
+    fn refuse_rings(&mut self, io: &mut Io, why: &str) -> Step<()> {
         let link = self.link.as_mut().ok_or("no connection")?;
-        if self.address.is_none() {
-            link.channel.send(handshake::ready(self.socket.kind, options), &[]).map_err(Failure::send)?;
-        }
-        link.channel.send(handshake::no(reason), &[]).map_err(Failure::send)?;
-        Err(Failure::no_rings(&format!("no rings: {reason}")))
+        link.channel.send(handshake::no(why), &[]).map_err(Failure::send)?;
+        self.join_stream(io, why)
     }
 
     /// Binder: makes the segment and answers READY and OFFER in one.
-    fn offer(&mut self, slot: usize, options: &Options) -> Step<()> {
+    fn offer(&mut self, io: &mut Io, slot: usize, options: &Options) -> Step<()> {
         let link = self.link.as_mut().ok_or("no connection")?;
         let wanted = link.terms.map_or(0, |terms| terms.ring_bytes as i64).max(options.ring_bytes);
         let ring_bytes = (wanted.max(4096) as usize).next_power_of_two().min(1 << 30);
-        let (fd, segment) = PipeSegment::create(ring_bytes)?;
-        let mut bytes = handshake::ready(self.socket.kind, options);
+        let mut bytes = handshake::ready(self.socket.kind, options, true);
+        let (fd, segment) = match PipeSegment::create(ring_bytes) {
+            Ok(made) => made,
+            Err(error) => {
+                link.channel.send(bytes, &[]).map_err(Failure::send)?;
+                return self.refuse_rings(io, &format!("no memory for rings: {error}"));
+            }
+        };
         bytes.extend(handshake::offer(ring_bytes, slot, keeps_bells()));
         let signaler = &self.socket.signaler;
         let fds = [fd.as_fd(), signaler.page_fd(), signaler.event_fd()];
@@ -484,13 +613,22 @@ impl Session {
         let link = self.link.as_mut().ok_or("no connection")?;
         let (fd, page, event) = match (link.fds.pop_front(), link.fds.pop_front(), link.fds.pop_front()) {
             (Some(fd), Some(page), Some(event)) => (fd, page, event),
-            _ => return Err("peer's OFFER lacks its three fds".into()),
+            // A relay between us passes bytes on and nothing else.
+            _ => return self.refuse_rings(io, "fds were lost on the way"),
         };
         let ring_bytes = facts.number("ring").ok_or("peer's OFFER names no ring size")?;
         let theirs = facts.number("slot").ok_or("peer's OFFER names no slot")? as u32;
-        let segment = PipeSegment::attach(fd.as_fd(), ring_bytes)?;
         let event = keeps_bells().then_some(event);
-        let signaler = PeerSignaler::new(page.as_fd(), event, theirs, link.channel.clone())?;
+        let mapped = PipeSegment::attach(fd.as_fd(), ring_bytes).and_then(|segment| {
+            Ok((segment, PeerSignaler::new(page.as_fd(), event, theirs, link.channel.clone())?))
+        });
+        let (segment, signaler) = match mapped {
+            Ok(mapped) => mapped,
+            Err(SegmentError::System { call, errno }) => {
+                return self.refuse_rings(io, &format!("cannot map rings: {call}: {errno}"));
+            }
+            Err(error) => return Err(error.into()),
+        };
         let slot = match self.slot {
             Some(slot) => slot,
             // IMMEDIATE: the pipe exists from now on and ends with the connection.
@@ -591,8 +729,9 @@ impl Session {
         let connection = Connection {
             origin,
             kind: ready.socket_type,
-            input: reader,
-            output: Box::new(writer),
+            input: In::Ring(Box::new(reader)),
+            output: Writer::Ring(Box::new(writer)),
+            reason: None,
             peer: link.peer,
             routing_id: link.routing_id.clone(),
             session: SessionHandle { thread: io.thread.clone(), token: self.token },
@@ -600,13 +739,18 @@ impl Session {
         let attached = self.socket.attach(slot, connection);
         self.tell(monitor::HANDSHAKE_SUCCEEDED, 0);
         self.tell_rings(segment.ring_bytes);
+        self.joined(io, attached)
+    }
+
+    /// The socket has the connection; what it had queued is moved now.
+    fn joined(&mut self, io: &mut Io, attached: Attach) -> Step<()> {
         match attached {
             Attach::Done => {
                 self.look_if_unwatched(io);
                 Ok(())
             }
-            Attach::Flush(ring) => {
-                self.flushing = Some(ring);
+            Attach::Flush(writer) => {
+                self.flushing = Some(writer);
                 self.flush(io)
             }
             Attach::Refused => {
@@ -617,13 +761,83 @@ impl Session {
         }
     }
 
+    /// Both sides: from here on ZMTP traffic goes over the connection itself. `why`: what prevents rings.
+    fn join_stream(&mut self, io: &mut Io, why: &str) -> Step<()> {
+        let options = self.options();
+        if !self.tcp && options.ipc_mode == options::IPC_RING {
+            return Err(Failure::no_rings(&format!("no rings, and IPC_MODE allows nothing else: {why}")));
+        }
+        let slot = match self.slot {
+            Some(slot) => slot,
+            None => self.socket.add_accepted(self.endpoint).ok_or("socket was closed")?,
+        };
+        self.slot = Some(slot);
+        if let Some(by) = self.handshake_by.take() {
+            io.forget(by, self.token);
+        }
+        self.attempts = 0;
+        let link = self.link.as_mut().ok_or("no connection")?;
+        let ready = link.ready.take().ok_or("no READY")?;
+        let fd = link.channel.fd();
+        let origin = match self.tcp {
+            true => Origin::over_tcp(ready.properties.iter(), &peer_address(fd), fd.as_raw_fd()),
+            false => Origin::new(ready.properties.iter(), link.peer, fd.as_raw_fd()),
+        };
+        let origin = Arc::new(origin);
+        let session = SessionHandle { thread: io.thread.clone(), token: self.token };
+        let (subscribes, publishes) = (self.socket.subscribes(), self.socket.publishes());
+        let mut limits = options.limits();
+        if subscribes {
+            limits.policy = Policy::Own;
+        }
+        let terms = stream::Terms {
+            channel: link.channel.clone(),
+            session: session.clone(),
+            owner: (self.socket.signaler.clone(), slot),
+            limits,
+            rcvhwm: options.rcvhwm,
+            commands: subscribes && link.minor >= 1,
+            publishes,
+            conflates: options.conflate != 0 && !publishes,
+            transport: if self.tcp { "tcp" } else { "zmtp" },
+            origin: origin.clone(),
+        };
+        let (output, input, shared) = stream::stream(terms);
+        let rest = link.inbound.take_rest();
+        let engine =
+            Engine::new(shared, link.channel.clone(), self.token, publishes, link.minor, &options, rest);
+        link.phase = Phase::Streaming(Box::new(engine));
+        let connection = Connection {
+            origin,
+            kind: ready.socket_type,
+            input: In::Stream(Box::new(input)),
+            output: Writer::Stream(Box::new(output)),
+            peer: link.peer,
+            routing_id: link.routing_id.clone(),
+            session,
+            reason: (!self.tcp).then(|| Arc::from(why)),
+        };
+        let attached = self.socket.attach(slot, connection);
+        self.tell(monitor::HANDSHAKE_SUCCEEDED, 0);
+        if !self.tcp {
+            let fd = self.link_fd().unwrap_or(u32::MAX);
+            self.socket.events.emit_with(monitor::NO_RINGS, fd, &self.text, why);
+            log("rings", format!("{} goes on without rings: {why}", String::from_utf8_lossy(&self.text)));
+        }
+        self.joined(io, attached)?;
+        match self.link.as_mut().map(|link| &mut link.phase) {
+            Some(Phase::Streaming(engine)) => engine.begin(io),
+            _ => Ok(()),
+        }
+    }
+
     /// Moves what was sent before the connection was there.
     fn flush(&mut self, io: &mut Io) -> Step<()> {
-        while let (Some(ring), Some(slot)) = (self.flushing.take(), self.slot) {
-            match self.socket.flush(slot, ring) {
-                Flush::More(ring) => self.flushing = Some(ring),
-                Flush::Stuck(ring) => {
-                    self.flushing = Some(ring);
+        while let (Some(writer), Some(slot)) = (self.flushing.take(), self.slot) {
+            match self.socket.flush(slot, writer) {
+                Flush::More(writer) => self.flushing = Some(writer),
+                Flush::Stuck(writer) => {
+                    self.flushing = Some(writer);
                     io.call_at(Instant::now() + FLUSH_RETRY, self.token);
                     return Ok(());
                 }
@@ -635,7 +849,8 @@ impl Session {
                     self.slot = None;
                     // What is lent is closed with the socket, or comes back by itself.
                     self.socket.part(slot);
-                    return Err(Failure { reason: String::new(), tell: Tell::Nothing });
+                    // A stream has still to be written.
+                    return if self.is_streaming() { Ok(()) } else { Err(Failure::finished()) };
                 }
             }
         }
@@ -702,6 +917,12 @@ impl Session {
             }
             return Next::Remove;
         }
+        if self.dial_by.is_some_and(|by| by <= now) {
+            return self.on_dialed(io, true);
+        }
+        if self.is_streaming() && self.flushing.is_none() {
+            return self.drive(io, Engine::on_timer);
+        }
         if self.handshake_by.is_some_and(|by| by <= now) {
             let reason = "handshake took longer than HANDSHAKE_IVL".to_owned();
             // libzmq's value: what its last read had said.
@@ -761,7 +982,16 @@ impl Session {
         if self.options().reconnect_stop & options::STOP_AFTER_DISCONNECT != 0 && !self.socket.is_closed() {
             queued &= self.link.is_some();
         }
-        if queued || self.flushing.is_some() {
+        let writes = match self.link.as_ref().map(|link| &link.phase) {
+            Some(Phase::Streaming(engine)) => {
+                if let (false, Some(slot)) = (queued || self.flushing.is_some(), self.slot.take()) {
+                    self.socket.part(slot);
+                }
+                !engine.is_drained()
+            }
+            _ => false,
+        };
+        if queued || writes || self.flushing.is_some() {
             if let Some(slot) = self.slot {
                 self.socket.retire(slot);
             }
@@ -772,9 +1002,15 @@ impl Session {
             return Next::Stay;
         }
         // The rings that were announced so far are needed to read what has arrived.
-        let _ = self.receive(io);
-        if let Some(link) = self.link.take() {
+        if !self.is_streaming() && !self.is_dialing() {
+            let _ = self.receive(io);
+        }
+        if let Some(mut link) = self.link.take() {
             io.unwatch(link.channel.fd());
+            if let Phase::Streaming(engine) = &mut link.phase {
+                engine.end(io);
+                return Next::Remove;
+            }
             match (self.slot.take(), &link.phase) {
                 (Some(slot), Phase::Live) => {
                     let lent = self.socket.part(slot);
@@ -807,7 +1043,7 @@ impl Session {
     }
 
     fn is_live(&self) -> bool {
-        matches!(self.link.as_ref().map(|link| &link.phase), Some(Phase::Live))
+        matches!(self.link.as_ref().map(|link| &link.phase), Some(Phase::Live | Phase::Streaming(_)))
     }
 
     /// Ends the connection; a connecter begins again.
@@ -877,14 +1113,20 @@ impl Session {
         if let Some(by) = self.handshake_by.take() {
             io.forget(by, self.token);
         }
-        let Some(link) = self.link.take() else { return };
+        if let Some(by) = self.dial_by.take() {
+            io.forget(by, self.token);
+        }
+        let Some(mut link) = self.link.take() else { return };
         io.unwatch(link.channel.fd());
+        if let Phase::Streaming(engine) = &mut link.phase {
+            engine.end(io);
+        }
         if let Some(pidfd) = &link.pidfd {
             io.unwatch(pidfd.as_fd());
         }
         let flushing = self.flushing.take();
         let Some(slot) = self.slot else { return };
-        if !matches!(link.phase, Phase::Live) {
+        if !matches!(link.phase, Phase::Live | Phase::Streaming(_)) {
             // A connecter's pipe goes on waiting; an accepted one never became a pipe.
             if self.address.is_none() {
                 self.socket.drop_accepted(slot);
@@ -898,7 +1140,9 @@ impl Session {
         if !waits {
             self.slot = None;
         }
-        self.say_bye(io, &link, lent);
+        if let Phase::Live = link.phase {
+            self.say_bye(io, &link, lent);
+        }
     }
 
     /// The connection is over, although its fd may stay open on either side (lifeline.rs).
@@ -918,13 +1162,13 @@ impl Drop for Session {
 }
 
 impl Link {
-    fn new(fd: OwnedFd) -> Link {
+    fn new(fd: OwnedFd, phase: Phase) -> Link {
         Link {
             channel: Arc::new(Channel::new(fd)),
             greeted: false,
             inbound: Inbound::new(COMMAND_BYTES),
             fds: VecDeque::new(),
-            phase: Phase::Hello,
+            phase,
             peer: Peer::default(),
             terms: None,
             early_rings: Vec::new(),
@@ -932,6 +1176,8 @@ impl Link {
             ended: false,
             routing_id: Vec::new(),
             ready: None,
+            minor: 0,
+            unwanted: None,
             pidfd: None,
             signaler: None,
             counted: false,
@@ -939,14 +1185,16 @@ impl Link {
     }
 
     /// Says the greeting, and a connecter's READY with it; once.
-    fn hello(&mut self, connecter: bool, socket: &Socket, options: &Options) -> Step<()> {
+    fn hello(&mut self, connecter: bool, tcp: bool, socket: &Socket, options: &Options) -> Step<()> {
         if std::mem::replace(&mut self.greeted, true) {
             return Ok(());
         }
-        self.check_credentials()?;
+        if !tcp {
+            self.check_credentials(options)?;
+        }
         let mut bytes = shmzmq_zmtp::greeting().to_vec();
         if connecter {
-            bytes.extend(handshake::ready(socket.kind, options));
+            bytes.extend(handshake::ready(socket.kind, options, !tcp && self.unwanted.is_none()));
         }
         match self.channel.send(bytes, &[]) {
             // Somebody who only looked whether we are here, as a second `bind` of the path does.
@@ -956,12 +1204,13 @@ impl Link {
     }
 
     /// SO_PEERCRED (unix(7)): who connected, or who listens. Rings are for the same user.
-    fn check_credentials(&mut self) -> Step<()> {
+    fn check_credentials(&mut self, options: &Options) -> Step<()> {
         self.peer = credentials(self.channel.fd())?;
         let (uid, ours) = (self.peer.uid, rustix::process::geteuid().as_raw());
         if uid != ours {
-            let reason = format!("peer has uid {uid}, we have {ours}: no rings");
-            return Err(Failure { reason, tell: Tell::Errno(libc::EACCES) });
+            self.unwanted = Some(format!("peer has uid {uid}, we have {ours}"));
+        } else if options.ipc_mode == options::IPC_ZMTP {
+            self.unwanted = Some("switched off by IPC_MODE".to_owned());
         }
         Ok(())
     }
@@ -1020,16 +1269,4 @@ fn credentials(fd: BorrowedFd<'_>) -> Result<Peer, Errno> {
         )
     };
     if done == 0 { Ok(Peer { pid: found.pid, uid: found.uid, gid: found.gid }) } else { Err(Errno::INVAL) }
-}
-
-/// A failure has the number of the fd that was tried and closed, if there was one.
-fn connect(address: &Address) -> Result<OwnedFd, (Option<i32>, Errno)> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let fd = rustix::net::socket_with(AddressFamily::UNIX, OsSocketType::STREAM, flags, None)
-        .map_err(|errno| (None, errno))?;
-    let connected = address.to_os().and_then(|address| rustix::net::connect(&fd, &address));
-    match connected {
-        Ok(()) => Ok(fd),
-        Err(errno) => Err((Some(fd.as_raw_fd()), errno)),
-    }
 }

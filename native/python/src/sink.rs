@@ -34,6 +34,8 @@ pub struct PySink {
 /// Frames of so many bytes are copied outside the socket's lock, larger ones without the GIL too.
 const COPY_OUTSIDE: usize = 256 * 1024;
 const COPY_DETACHED: usize = 1 << 20;
+/// A Frame takes an owned frame of so many bytes as it is.
+const KEPT_MIN: usize = 16 * 1024;
 
 impl PySink {
     pub fn new(become_: Become) -> PySink {
@@ -106,6 +108,15 @@ impl PySink {
 }
 
 impl PySink {
+    /// The frame stays where it is, and `made` shows it.
+    fn lend(&mut self, payload: Payload) {
+        // SAFETY: a sink is used under the GIL only.
+        let py = unsafe { Python::assume_attached() };
+        // The type takes no part in garbage collection, so nothing else runs here.
+        self.made = Bound::new(py, Loan::new(payload))
+            .map_or(std::ptr::null_mut(), |loan| loan.into_any().into_ptr());
+    }
+
     fn copy(&mut self, bytes: &[u8]) {
         let at = self.make(bytes.len());
         if !at.is_null() {
@@ -154,15 +165,17 @@ impl Sink for PySink {
     fn owned(&mut self, payload: Payload, more: bool) {
         self.more = more;
         match payload {
-            Payload::Loan(_) if self.become_ == Become::Bytes && !self.made.is_null() && self.finishes => {
+            Payload::Loan(_) | Payload::Heap(_)
+                if self.become_ == Become::Bytes && !self.made.is_null() && self.finishes =>
+            {
                 self.lent = Some(payload);
             }
+            // Read straight into memory that nobody else has.
+            Payload::Heap(bytes) if self.become_ == Become::ByteArray && bytes.len() >= KEPT_MIN => {
+                self.lend(Payload::Heap(bytes));
+            }
             payload @ (Payload::Loan(_) | Payload::Block(..)) if self.become_ == Become::ByteArray => {
-                // SAFETY: a sink is used under the GIL only.
-                let py = unsafe { Python::assume_attached() };
-                // The type takes no part in garbage collection, so nothing else runs here.
-                self.made = Bound::new(py, Loan::new(payload))
-                    .map_or(std::ptr::null_mut(), |loan| loan.into_any().into_ptr());
+                self.lend(payload);
             }
             // What the sender gave is what the receiver gets: nothing is copied.
             Payload::Foreign(foreign) if self.become_ == Become::Bytes => {
@@ -262,7 +275,7 @@ impl Sink for Writable {
     fn owned(&mut self, payload: Payload, _more: bool) {
         let bytes = payload.bytes();
         self.size = bytes.len();
-        if let Payload::Loan(_) = payload {
+        if let Payload::Loan(_) | Payload::Heap(_) = payload {
             self.lent = Some(payload);
             return;
         }

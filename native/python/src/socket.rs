@@ -12,9 +12,9 @@ use std::time::Instant;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
+use shmzmq_core::dial::{Address, TcpAddress};
 use shmzmq_core::error::Error;
 use shmzmq_core::options::Options;
-use shmzmq_core::session::Address;
 use shmzmq_core::socket::{Interest, Socket as Core, Woken};
 
 use crate::context::Context;
@@ -128,7 +128,7 @@ impl Socket {
         Ok(Arc::as_ptr(self.core(py)?) as usize)
     }
 
-    /// Serves a listening UNIX socket; takes the fd over.
+    /// Serves a listening socket; takes the fd over.
     fn _listen(&self, py: Python<'_>, fd: i32, text: Vec<u8>) -> PyResult<u64> {
         let core = self.core(py)?;
         // SAFETY: the caller detached the fd from its Python socket and gives it away.
@@ -143,6 +143,22 @@ impl Socket {
 
     fn _connect_abstract(&self, py: Python<'_>, name: Vec<u8>) -> PyResult<u64> {
         self.connect(py, Address::Abstract(name))
+    }
+
+    /// `source_host` is empty, and `source_port` 0, for any.
+    fn _connect_tcp(
+        &self,
+        py: Python<'_>,
+        host: Vec<u8>,
+        port: u16,
+        source_host: Vec<u8>,
+        source_port: u16,
+        text: Vec<u8>,
+    ) -> PyResult<u64> {
+        let host = String::from_utf8_lossy(&host).into_owned();
+        let source_host = String::from_utf8_lossy(&source_host).into_owned();
+        let address = TcpAddress { host, port, source_host, source_port, text: text.into() };
+        self.connect(py, Address::Tcp(Arc::new(address)))
     }
 
     fn _bind_inproc(&self, py: Python<'_>, name: &str) -> PyResult<u64> {
@@ -288,18 +304,12 @@ impl Socket {
         }
     }
 
-    /// (endpoint, transport, pid, uid, depth, routing id, socket type, since) of every pipe.
-    #[allow(clippy::type_complexity)]
-    fn _peers<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<
-        Vec<(u64, &'static str, i32, u32, u64, Bound<'py, PyBytes>, Option<&'static str>, Option<f64>)>,
-    > {
+    /// (endpoint, transport, pid, uid, depth, routing id, socket type, since, reason) of every pipe.
+    fn _peers<'py>(&self, py: Python<'py>) -> PyResult<Vec<PeerTuple<'py>>> {
         let rows = self.core(py)?.peers().map_err(|error| raise(py, &error))?;
         let tuple = |row: shmzmq_core::socket::life::PeerRow| {
             let id = PyBytes::new(py, &row.routing_id);
-            (row.endpoint, row.transport, row.pid, row.uid, row.depth, id, row.kind, row.since)
+            (row.endpoint, row.transport, row.pid, row.uid, row.depth, id, row.kind, row.since, row.reason)
         };
         Ok(rows.into_iter().map(tuple).collect())
     }
@@ -325,6 +335,18 @@ impl Socket {
         }
     }
 }
+
+type PeerTuple<'py> = (
+    u64,
+    &'static str,
+    i32,
+    u32,
+    u64,
+    Bound<'py, PyBytes>,
+    Option<&'static str>,
+    Option<f64>,
+    Option<String>,
+);
 
 impl Socket {
     fn connect(&self, py: Python<'_>, address: Address) -> PyResult<u64> {

@@ -5,6 +5,7 @@
 //! | waiting | a queue of this process, until the connection is up | nothing |
 //! | ring | ring.rs: shared memory | ring.rs |
 //! | local | local.rs: a queue by reference | local.rs |
+//! | stream | stream/: wire format, for an engine | stream/ |
 //!
 //! **Who produces.** Until a connection is up, sends go to `Out::Queue`. The I/O thread then moves the
 //! queue into the ring, in rounds, and installs `Out::Ring` in the round that finds the queue empty;
@@ -18,11 +19,13 @@ pub mod large;
 pub mod local;
 pub mod overflow;
 pub mod ring;
+pub mod stream;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use shmzmq_shm::arena::PeerId;
 use shmzmq_shm::ring::{Part, Poisoned};
 use shmzmq_zmtp::SocketType;
 
@@ -34,6 +37,7 @@ use crate::reactor::SessionHandle;
 use crate::stats::{Discard, Stats};
 use local::{LocalIn, LocalOut};
 use ring::{Limits, RingIn, RingOut, State};
+use stream::{StreamIn, StreamOut};
 
 /// The outgoing half.
 pub enum Out {
@@ -43,12 +47,78 @@ pub enum Out {
     Queue(VecDeque<Message>),
     Ring(Box<RingOut>),
     Local(LocalOut),
+    Stream(Box<StreamOut>),
 }
 
 /// One incoming queue.
 pub enum In {
     Ring(Box<RingIn>),
     Local(LocalIn),
+    Stream(Box<StreamIn>),
+}
+
+/// The outgoing half of a connection to another process, before the pipe has it and after.
+pub enum Writer {
+    Ring(Box<RingOut>),
+    Stream(Box<StreamOut>),
+}
+
+impl From<Writer> for Out {
+    fn from(writer: Writer) -> Out {
+        match writer {
+            Writer::Ring(ring) => Out::Ring(ring),
+            Writer::Stream(stream) => Out::Stream(stream),
+        }
+    }
+}
+
+impl Writer {
+    /// Writes what was accepted long ago, whatever the high-water marks say now.
+    pub fn write_accepted(&mut self, message: &Message, stats: &mut Stats) -> Write {
+        match self {
+            Writer::Ring(ring) => ring.write_accepted(message, stats),
+            Writer::Stream(stream) => stream.write_accepted(message),
+        }
+    }
+
+    /// The peer sees what was written.
+    pub fn publish(&mut self, stats: &mut Stats) {
+        match self {
+            Writer::Ring(ring) => ring.publish(stats),
+            Writer::Stream(stream) => stream.publish(),
+        }
+    }
+
+    pub fn close(&mut self, stats: &mut Stats) {
+        match self {
+            Writer::Ring(ring) => ring.close(stats),
+            Writer::Stream(stream) => stream.close(),
+        }
+    }
+
+    /// What the peer did not get, oldest first.
+    pub fn undelivered(&mut self) -> Vec<Message> {
+        match self {
+            Writer::Ring(ring) => ring.undelivered(),
+            Writer::Stream(stream) => stream.undelivered(),
+        }
+    }
+
+    /// Messages accepted so far.
+    pub fn sent(&self) -> u64 {
+        match self {
+            Writer::Ring(ring) => ring.sent(),
+            Writer::Stream(stream) => stream.sent(),
+        }
+    }
+
+    /// By which name the peer reads in our arena.
+    pub fn peer_id(&self) -> Option<PeerId> {
+        match self {
+            Writer::Ring(ring) => Some(ring.peer_id()),
+            Writer::Stream(_) => None,
+        }
+    }
 }
 
 /// What a read attempt found.
@@ -107,6 +177,8 @@ pub struct Pipe {
     pub kind: Option<SocketType>,
     /// Since when there is a connection; None while there is none.
     pub since: Option<SystemTime>,
+    /// Why the peer is reached without rings, if it could have been otherwise.
+    pub reason: Option<Arc<str>>,
     /// Of the newest connection.
     pub origin: Option<Arc<Origin>>,
     pub session: Option<SessionHandle>,
@@ -145,6 +217,7 @@ impl Pipe {
             peer: None,
             kind: None,
             since: None,
+            reason: None,
             origin: None,
             session: None,
             out: if connecter { Out::Queue(VecDeque::new()) } else { Out::None },
@@ -202,6 +275,7 @@ impl Pipe {
             let read = match &mut self.current {
                 Some(In::Ring(ring)) => ring.read(sink, maxmsgsize, stats),
                 Some(In::Local(local)) => local.read(sink),
+                Some(In::Stream(stream)) => stream.read(sink),
                 None => return if self.ending { Read::Ended } else { Read::Empty },
             };
             let Read::Ended = read else { return read };
@@ -233,6 +307,7 @@ impl Pipe {
             let state = match &mut self.current {
                 Some(In::Ring(ring)) => ring.state(),
                 Some(In::Local(local)) => local.state(),
+                Some(In::Stream(stream)) => stream.state(),
                 None => return if self.ending { State::Ended } else { State::Empty },
             };
             if state != State::Ended {
@@ -247,6 +322,7 @@ impl Pipe {
         match &self.current {
             // An older connection's ring may still be being read.
             Some(In::Ring(ring)) => Some(&ring.origin),
+            Some(In::Stream(stream)) => Some(&stream.origin),
             _ => self.origin.as_ref(),
         }
     }
@@ -260,8 +336,10 @@ impl Pipe {
     }
 
     fn set_settled(&mut self, stays: bool) {
-        if let Some(In::Ring(ring)) = &mut self.current {
-            ring.settle(stays);
+        match &mut self.current {
+            Some(In::Ring(ring)) => ring.settle(stays),
+            Some(In::Stream(stream)) if stays => stream.settle(),
+            _ => {}
         }
     }
 
@@ -271,6 +349,7 @@ impl Pipe {
         match &self.current {
             Some(In::Ring(ring)) => ring.moved(),
             Some(In::Local(local)) => local.moved(),
+            Some(In::Stream(stream)) => stream.moved(),
             None => self.ending,
         }
     }
@@ -280,6 +359,7 @@ impl Pipe {
         match &mut self.current {
             Some(In::Ring(ring)) => ring.sleep(stats),
             Some(In::Local(local)) => local.sleep(),
+            Some(In::Stream(stream)) => stream.sleep(),
             None => !self.ending,
         }
     }
@@ -323,6 +403,7 @@ impl Pipe {
                 }
                 written
             }
+            Out::Stream(stream) => stream.write(message, how, scratch, stats),
             Out::Local(local) => local.write(message, stats),
             Out::Queue(queue) => {
                 let limits = options.limits();
@@ -364,6 +445,7 @@ impl Pipe {
         match &mut self.out {
             Out::Ring(ring) => ring.write_state(message.parts(scratch), stats),
             Out::Local(local) => local.write_state(message),
+            Out::Stream(stream) => stream.write_state(message, scratch),
             // The connection is up, and its ring is being filled from this queue.
             Out::Queue(queue) if self.peer.is_some() => {
                 queue.push_back(message.to_message());
@@ -378,6 +460,7 @@ impl Pipe {
         let found = match &mut self.current {
             Some(In::Ring(ring)) => ring.front(most, to),
             Some(In::Local(local)) => local.front(most, to),
+            Some(In::Stream(stream)) => stream.front(most, to),
             None => false,
         };
         if !found {
@@ -395,6 +478,7 @@ impl Pipe {
         match &mut self.out {
             Out::Ring(ring) => ring.writable(),
             Out::Local(local) => local.writable(),
+            Out::Stream(stream) => stream.writable(),
             Out::Queue(queue) => limits.policy.keeps() || !limits.fills(queue),
             Out::None => false,
         }
@@ -405,6 +489,7 @@ impl Pipe {
         match &mut self.out {
             Out::Ring(ring) => ring.sleep(),
             Out::Local(local) => local.sleep(),
+            Out::Stream(stream) => stream.sleep(),
             // The I/O thread marks the slot when it has moved the queue.
             Out::Queue(queue) => limits.fills(queue),
             Out::None => true,
@@ -416,6 +501,7 @@ impl Pipe {
         match &mut self.out {
             Out::Ring(ring) => ring.depth(),
             Out::Local(local) => local.depth(),
+            Out::Stream(stream) => stream.depth(),
             Out::Queue(queue) => queue.len() as u64,
             Out::None => 0,
         }
@@ -424,6 +510,7 @@ impl Pipe {
     pub fn transport(&self) -> &'static str {
         match (&self.out, &self.current) {
             (Out::Ring(_), _) | (_, Some(In::Ring(_))) => "ring",
+            (Out::Stream(stream), _) => stream.transport,
             (Out::Local(_), _) | (_, Some(In::Local(LocalIn { note: false, .. }))) => "inproc",
             (Out::Queue(_), _) => "waiting",
             (Out::None, _) => "gone",
@@ -458,6 +545,7 @@ impl Pipe {
                 ring.close(stats);
             }
             Out::Local(local) => local.close(),
+            Out::Stream(stream) => stream.close(),
             _ => {}
         }
         self.out = Out::None;
@@ -468,6 +556,7 @@ impl Pipe {
             match input {
                 In::Ring(ring) => ring.part(stats),
                 In::Local(local) => local.part(),
+                In::Stream(stream) => stream.part(),
             }
         }
     }
@@ -487,12 +576,14 @@ impl Pipe {
                 ring.close(stats);
             }
             Out::Local(local) => local.close(),
+            Out::Stream(stream) => stream.close(),
             _ => {}
         }
         for input in self.current.iter_mut().chain(self.later.iter_mut()) {
             match input {
                 In::Ring(ring) => ring.close(stats),
                 In::Local(local) => local.close(),
+                In::Stream(stream) => stream.close(),
             }
         }
         self.current = None;

@@ -120,6 +120,11 @@ impl Core {
                 if self.burst && ring.list() {
                     self.unpublished.push(slot);
                 }
+            } else if let Out::Stream(stream) = &mut pipe.out
+                && self.burst
+                && stream.list()
+            {
+                self.unpublished.push(slot);
             }
             self.stats.messages_sent += 1;
             let sizes = message.frames.parts()[message.skip..].iter().map(|part| part.len as u64);

@@ -130,11 +130,14 @@ impl Drop for Bursting<'_> {
         let core = &mut self.0.core;
         core.burst = false;
         while let Some(slot) = core.unpublished.pop() {
-            if let Some(Some(pipe)) = core.pipes.get_mut(slot)
-                && let Out::Ring(ring) = &mut pipe.out
-            {
-                ring.publish(&mut core.stats);
-                core.peer_awake = ring.peer_awake;
+            let Some(Some(pipe)) = core.pipes.get_mut(slot) else { continue };
+            match &mut pipe.out {
+                Out::Ring(ring) => {
+                    ring.publish(&mut core.stats);
+                    core.peer_awake = ring.peer_awake;
+                }
+                Out::Stream(stream) => stream.publish(),
+                _ => {}
             }
         }
     }

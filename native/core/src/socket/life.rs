@@ -26,8 +26,7 @@ use crate::loan::{Nowhere, View};
 use crate::origin::Origin;
 use crate::pipe::local::{self, LocalIn, LocalOut};
 use crate::pipe::overflow::Policy;
-use crate::pipe::ring::{RingIn, RingOut};
-use crate::pipe::{In, Out, Peer, Write, large};
+use crate::pipe::{In, Out, Peer, Write, Writer, large};
 use crate::reactor::SessionHandle;
 use crate::socket::core::Core;
 use crate::socket::notes;
@@ -40,9 +39,11 @@ const FLUSH_ROUND_BYTES: u64 = 256 * 1024;
 pub struct Connection {
     pub origin: Arc<Origin>,
     pub kind: Option<SocketType>,
-    pub input: RingIn,
-    pub output: Box<RingOut>,
+    pub input: In,
+    pub output: Writer,
     pub peer: Peer,
+    /// Why it has no rings, if it could have had some.
+    pub reason: Option<Arc<str>>,
     pub routing_id: Vec<u8>,
     pub session: SessionHandle,
 }
@@ -52,16 +53,16 @@ pub enum Attach {
     /// The type takes no further peer.
     Refused,
     Done,
-    /// Messages are queued: move them into this ring, then hand it over.
-    Flush(Box<RingOut>),
+    /// Messages are queued: move them there, then hand it over.
+    Flush(Writer),
 }
 
 /// What is left to do after a round of a flush.
 pub enum Flush {
     /// More is queued: flush again.
-    More(Box<RingOut>),
+    More(Writer),
     /// The peer left, or memory is short: try again when the connection stirs, or lose it.
-    Stuck(Box<RingOut>),
+    Stuck(Writer),
     /// The application writes from now on, or the pipe is gone.
     Done,
     /// The socket is closed and its queue empty: the connection has done its work.
@@ -81,6 +82,8 @@ pub struct PeerRow {
     pub kind: Option<&'static str>,
     /// Seconds since the epoch; None while there is no connection.
     pub since: Option<f64>,
+    /// Why there are no rings to a peer of this host.
+    pub reason: Option<String>,
 }
 
 impl Socket {
@@ -125,17 +128,18 @@ impl Socket {
         // A reply may follow the first message at once: both directions come up together.
         match &pipe.out {
             Out::Queue(_) => queued = Some(connection.output),
-            _ => pipe.out = Out::Ring(connection.output),
+            _ => pipe.out = connection.output.into(),
         }
         pipe.came_up(connection.peer, connection.kind);
         pipe.origin = Some(connection.origin);
+        pipe.reason = connection.reason;
         if !pipe.named {
             pipe.routing_id = connection.routing_id;
         }
         pipe.session = Some(connection.session);
         if *status != Status::Closed {
             came.into_iter().for_each(|note| pipe.push_in(note));
-            pipe.push_in(In::Ring(Box::new(connection.input)));
+            pipe.push_in(connection.input);
         }
         core.stats.connected += 1;
         let taken = pattern.attach(core, slot);
@@ -158,8 +162,8 @@ impl Socket {
         }
     }
 
-    /// Moves queued messages into the ring; the round that finds none hands the ring over.
-    pub fn flush(&self, slot: usize, mut ring: Box<RingOut>) -> Flush {
+    /// Moves queued messages to the connection; the round that finds none hands that over.
+    pub fn flush(&self, slot: usize, mut writer: Writer) -> Flush {
         let mut state = self.state();
         let State { core, status, .. } = &mut *state;
         let Core { pipes, stats, .. } = core;
@@ -170,7 +174,7 @@ impl Socket {
             while moved < FLUSH_ROUND_BYTES
                 && let Some(message) = queue.front()
             {
-                match ring.write_accepted(message, stats) {
+                match writer.write_accepted(message, stats) {
                     Write::Done => {}
                     // The peer is gone already (EOF follows) or memory is short: what is queued stays.
                     _ => {
@@ -181,16 +185,17 @@ impl Socket {
                 moved += message.bytes() + 1;
                 queue.pop_front();
             }
+            writer.publish(stats);
             if !queue.is_empty() {
-                return if stuck { Flush::Stuck(ring) } else { Flush::More(ring) };
+                return if stuck { Flush::Stuck(writer) } else { Flush::More(writer) };
             }
         }
         if *status == Status::Closed || pipe.retiring {
-            ring.close(stats);
+            writer.close(stats);
             pipe.out = Out::None;
             return Flush::Finished;
         }
-        pipe.out = Out::Ring(ring);
+        pipe.out = writer.into();
         core.activate_out(slot);
         drop(state);
         self.signaler.mark(slot);
@@ -198,13 +203,13 @@ impl Socket {
         Flush::Done
     }
 
-    /// The connection ended. `flushing` is the ring that a flush had not handed over yet; `gone`: nobody
+    /// The connection ended. `flushing` is the writer that a flush had not handed over yet; `gone`: nobody
     /// reads at the other side any more. True if the pipe waits for another connection; and by which name
     /// the peer may still read in our arena.
     pub fn lose(
         &self,
         slot: usize,
-        flushing: Option<Box<RingOut>>,
+        flushing: Option<Writer>,
         reconnect: bool,
         gone: bool,
     ) -> (bool, Option<PeerId>) {
@@ -234,20 +239,18 @@ impl Socket {
         }
         let waits = pipe.connecter && reconnect;
         let out = std::mem::replace(&mut pipe.out, Out::None);
-        let peer = match (&out, &flushing) {
-            (Out::Ring(ring), _) => Some(ring.peer_id()),
-            (_, flushing) => flushing.as_ref().map(|ring| ring.peer_id()),
+        let (mut writer, queue) = match out {
+            Out::Ring(ring) => (Some(Writer::Ring(ring)), VecDeque::new()),
+            Out::Stream(stream) => (Some(Writer::Stream(stream)), VecDeque::new()),
+            Out::Queue(queue) => (flushing, queue),
+            Out::None | Out::Local(_) => (None, VecDeque::new()),
         };
-        let mut left = match (out, flushing) {
-            (Out::Ring(mut ring), _) => notes::undelivered(&mut ring, pipe.hello),
-            (Out::Queue(queue), Some(mut ring)) => {
-                let mut left = notes::undelivered(&mut ring, pipe.hello);
-                left.extend(queue);
-                left
-            }
-            (Out::Queue(queue), None) => queue,
-            _ => VecDeque::new(),
+        let peer = writer.as_ref().and_then(Writer::peer_id);
+        let mut left = match &mut writer {
+            Some(writer) => notes::undelivered(writer, pipe.hello),
+            None => VecDeque::new(),
         };
+        left.extend(queue);
         left.retain(|message| pattern.keeps(message));
         // After the handles to what goes to another peer were made: the rest is free.
         if gone && let Some(peer) = peer {
@@ -533,6 +536,7 @@ impl Socket {
                 .filter(|_| pipe.is_up())
                 .and_then(|at| at.duration_since(UNIX_EPOCH).ok())
                 .map(|at| at.as_secs_f64()),
+            reason: pipe.reason.as_ref().filter(|_| pipe.is_up()).map(|reason| reason.to_string()),
         });
         Ok(rows.collect())
     }
@@ -580,12 +584,14 @@ impl Core {
             match &mut pipe.out {
                 Out::Ring(ring) => ring.set_limits(Some(sndhwm), None, Some(hwm_bytes)),
                 Out::Local(local) => local.set_limits(sndhwm, hwm_bytes),
+                Out::Stream(stream) => stream.set_limits(sndhwm, hwm_bytes),
                 _ => {}
             }
             for input in pipe.inputs() {
                 match input {
                     In::Ring(ring) => ring.set_rcvhwm(rcvhwm),
                     In::Local(local) => local.set_rcvhwm(rcvhwm),
+                    In::Stream(stream) => stream.set_rcvhwm(rcvhwm),
                 }
             }
         }

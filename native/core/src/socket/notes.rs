@@ -17,8 +17,7 @@ use std::collections::VecDeque;
 use crate::message::{Message, Outgoing, Own, Payload};
 use crate::options::{NOTIFY_CONNECT, NOTIFY_DISCONNECT, Options};
 use crate::pipe::local::{self, LocalOut};
-use crate::pipe::ring::RingOut;
-use crate::pipe::{In, Write};
+use crate::pipe::{In, Write, Writer};
 use crate::stats::Stats;
 
 /// An input that gives one message of one frame.
@@ -29,14 +28,16 @@ fn note(bytes: &[u8]) -> In {
     In::Local(input)
 }
 
-/// Is written before the ring is anybody else's. True if it was.
-pub fn say_hello(options: &Options, ring: &mut RingOut, stats: &mut Stats) -> bool {
+/// Is written before the connection is anybody else's. True if it was.
+pub fn say_hello(options: &Options, writer: &mut Writer, stats: &mut Stats) -> bool {
     let hello = &options.hello_msg;
     if hello.is_empty() {
         return false;
     }
     let message = Message { first: Payload::from(hello.as_slice()), rest: Vec::new() };
-    matches!(ring.write_accepted(&message, stats), Write::Done)
+    let said = matches!(writer.write_accepted(&message, stats), Write::Done);
+    writer.publish(stats);
+    said
 }
 
 /// The same over inproc.
@@ -47,9 +48,9 @@ pub fn say_hello_locally(options: &Options, out: &mut LocalOut) {
 }
 
 /// What the peer had not taken, without the hello: the next connection has its own.
-pub fn undelivered(ring: &mut RingOut, hello: bool) -> VecDeque<Message> {
-    let mut left = VecDeque::from(ring.undelivered());
-    if hello && left.len() as u64 == ring.sent() {
+pub fn undelivered(writer: &mut Writer, hello: bool) -> VecDeque<Message> {
+    let mut left = VecDeque::from(writer.undelivered());
+    if hello && left.len() as u64 == writer.sent() {
         left.pop_front();
     }
     left

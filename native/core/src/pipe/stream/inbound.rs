@@ -1,0 +1,394 @@
+//! The way in of a stream: what was received, up to the last message that is whole.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use shmzmq_zmtp::{Command, Header};
+
+use super::{End, Stream, mark};
+use crate::message::{Payload, Sink};
+use crate::origin::Origin;
+use crate::pipe::Read;
+use crate::pipe::ring::State;
+use crate::socket::xsub::{CANCEL, SUBSCRIPTION};
+
+/// Subscriptions that may wait for a publisher that does not look: they obey no high-water mark.
+const SUBSCRIPTIONS_MAX: u64 = 1_000_000;
+/// An emptied buffer of more than this is not kept for a connection that went quiet.
+const KEPT_BYTES: usize = 16 * 1024;
+
+/// Frames as they came, commands among them.
+pub struct Run {
+    pub bytes: Vec<u8>,
+    /// Where the next frame begins, and where the last one ends.
+    pub at: usize,
+    pub end: usize,
+    /// Messages that end in it, and subscriptions.
+    pub messages: u64,
+}
+
+/// Something received.
+pub enum InPiece {
+    Run(Run),
+    /// A large frame.
+    Frame {
+        payload: Payload,
+        more: bool,
+    },
+}
+
+impl InPiece {
+    fn messages(&self) -> u64 {
+        match self {
+            InPiece::Run(run) => run.messages,
+            InPiece::Frame { more, .. } => u64::from(!more),
+        }
+    }
+}
+
+pub struct Inbound {
+    pieces: VecDeque<InPiece>,
+    messages: u64,
+    reader: End,
+    rcvhwm: i64,
+    publishes: bool,
+    conflates: bool,
+    asleep: bool,
+    /// The engine stopped reading.
+    stalled: bool,
+    /// Nothing comes any more.
+    ended: bool,
+    /// Nobody reads any more.
+    closed: bool,
+    /// An emptied buffer for the engine.
+    spare: Vec<u8>,
+}
+
+impl Inbound {
+    pub fn new(reader: End, rcvhwm: i64, publishes: bool, conflates: bool) -> Inbound {
+        Inbound {
+            pieces: VecDeque::new(),
+            messages: 0,
+            reader,
+            rcvhwm,
+            publishes,
+            conflates,
+            asleep: false,
+            stalled: false,
+            ended: false,
+            closed: false,
+            spare: Vec::new(),
+        }
+    }
+
+    fn limit(&self) -> u64 {
+        match self.rcvhwm {
+            _ if self.publishes => SUBSCRIPTIONS_MAX,
+            1.. if !self.conflates && !self.closed => self.rcvhwm as u64,
+            _ => u64::MAX,
+        }
+    }
+
+    fn push(&mut self, piece: InPiece) {
+        let messages = piece.messages();
+        if self.conflates && messages > 0 {
+            // What is asked for is the newest message; those before it in the same buffer go too.
+            self.pieces.clear();
+            self.messages = 1;
+            self.pieces.push_back(match piece {
+                InPiece::Run(run) => InPiece::Run(last_message(run)),
+                frame => frame,
+            });
+            return;
+        }
+        self.messages += messages;
+        self.pieces.push_back(piece);
+    }
+}
+
+/// The last message of a run of messages of one frame.
+fn last_message(mut run: Run) -> Run {
+    let mut at = run.at;
+    while let Ok(Some(header)) = Header::parse(&run.bytes[at..run.end], u64::MAX) {
+        if !header.command {
+            run.at = at;
+        }
+        at += header.header_bytes + header.body_bytes;
+    }
+    run.messages = 1;
+    run
+}
+
+impl Stream {
+    /// Engine: whole messages have come. False: the reader has enough for now.
+    pub fn push_input(&self, pieces: impl Iterator<Item = InPiece>) -> bool {
+        let mut input = self.input.lock();
+        for piece in pieces {
+            if !input.closed {
+                input.push(piece);
+            }
+        }
+        let reader = if std::mem::take(&mut input.asleep) { Some(input.reader.clone()) } else { None };
+        let goes_on = input.messages < input.limit();
+        input.stalled = !goes_on;
+        drop(input);
+        self.filled.store(true, Ordering::Relaxed);
+        reader.iter().for_each(mark);
+        goes_on
+    }
+
+    /// Engine: nothing more will come.
+    pub fn end_input(&self) {
+        let mut input = self.input.lock();
+        input.ended = true;
+        input.asleep = false;
+        let reader = input.reader.clone();
+        drop(input);
+        self.filled.store(true, Ordering::Relaxed);
+        mark(&reader);
+    }
+
+    /// Engine: a buffer to read into, perhaps one that was used before.
+    pub fn take_spare(&self) -> Vec<u8> {
+        std::mem::take(&mut self.input.lock().spare)
+    }
+}
+
+/// The socket's half.
+pub struct StreamIn {
+    shared: Arc<Stream>,
+    publishes: bool,
+    /// The connection that it is.
+    pub origin: Arc<Origin>,
+    /// Being read.
+    current: Option<InPiece>,
+}
+
+impl StreamIn {
+    pub fn new(shared: Arc<Stream>, publishes: bool, origin: Arc<Origin>) -> StreamIn {
+        StreamIn { shared, publishes, origin, current: None }
+    }
+
+    pub fn set_rcvhwm(&mut self, rcvhwm: i64) {
+        let mut input = self.shared.input.lock();
+        input.rcvhwm = rcvhwm;
+        let resumes = input.stalled && input.messages < input.limit();
+        input.stalled &= !resumes;
+        drop(input);
+        if resumes {
+            self.shared.session.resume();
+        }
+    }
+
+    /// Makes the next piece the one being read. False: there is none.
+    fn next_piece(&mut self) -> bool {
+        let emptied = match self.current.take() {
+            Some(InPiece::Run(run)) => run.bytes,
+            _ => Vec::new(),
+        };
+        let mut input = self.shared.input.lock();
+        let Some(piece) = input.pieces.pop_front() else {
+            if emptied.capacity() <= KEPT_BYTES && emptied.capacity() > input.spare.capacity() {
+                input.spare = emptied;
+            }
+            return false;
+        };
+        if emptied.capacity() > input.spare.capacity() {
+            input.spare = emptied;
+        }
+        input.messages -= piece.messages();
+        let resumes = input.stalled && input.messages <= input.limit() / 2;
+        input.stalled &= !resumes;
+        drop(input);
+        self.current = Some(piece);
+        if resumes {
+            self.shared.session.resume();
+        }
+        true
+    }
+
+    /// Goes to the next frame for the reader; its header, or None for one that is a piece of its own.
+    #[inline]
+    fn find(&mut self) -> Found {
+        loop {
+            match &mut self.current {
+                Some(InPiece::Frame { .. }) => return Found::Large,
+                Some(InPiece::Run(run)) if run.at < run.end => {
+                    // The engine has looked at every header already.
+                    let Ok(Some(header)) = Header::parse(&run.bytes[run.at..run.end], u64::MAX) else {
+                        run.at = run.end;
+                        continue;
+                    };
+                    if !header.command || self.publishes && subscription(run, header).is_some() {
+                        return Found::Small(header);
+                    }
+                    run.at += header.header_bytes + header.body_bytes;
+                    continue;
+                }
+                _ => {}
+            }
+            if !self.next_piece() {
+                return Found::Nothing;
+            }
+        }
+    }
+
+    #[inline]
+    pub fn read(&mut self, sink: &mut dyn Sink) -> Read {
+        match self.find() {
+            Found::Small(header) => self.read_small(header, sink),
+            Found::Large => self.read_large(sink),
+            Found::Nothing if self.shared.input.lock().ended => Read::Ended,
+            Found::Nothing => Read::Empty,
+        }
+    }
+
+    #[inline]
+    fn read_small(&mut self, header: Header, sink: &mut dyn Sink) -> Read {
+        let Some(InPiece::Run(run)) = &mut self.current else { return Read::Empty };
+        if header.command {
+            return read_subscription(run, header, sink);
+        }
+        let begin = run.at + header.header_bytes;
+        let body = &run.bytes[begin..begin + header.body_bytes];
+        let Some(to) = sink.room(body.len(), header.more) else { return Read::NoRoom };
+        // SAFETY: the sink gave room for so many bytes, which nobody else knows of.
+        unsafe { std::ptr::copy_nonoverlapping(body.as_ptr(), to, body.len()) };
+        run.at = begin + header.body_bytes;
+        Read::Frame { more: header.more, bytes: header.body_bytes as u64 }
+    }
+
+    fn read_large(&mut self, sink: &mut dyn Sink) -> Read {
+        let Some(InPiece::Frame { payload, more }) = self.current.take() else { return Read::Empty };
+        let bytes = payload.bytes().len();
+        if sink.borrows(bytes) {
+            sink.owned(payload, more);
+            return Read::Frame { more, bytes: bytes as u64 };
+        }
+        match sink.room(bytes, more) {
+            // SAFETY: the sink gave room for so many bytes, which nobody else knows of.
+            Some(to) => unsafe { std::ptr::copy_nonoverlapping(payload.bytes().as_ptr(), to, bytes) },
+            None => {
+                self.current = Some(InPiece::Frame { payload, more });
+                return Read::NoRoom;
+            }
+        }
+        Read::Frame { more, bytes: bytes as u64 }
+    }
+
+    /// The first `most` bytes of the frame at hand, into `to`. False: there is no frame.
+    pub fn front(&mut self, most: usize, to: &mut Vec<u8>) -> bool {
+        let found = self.find();
+        let bytes = match (&self.current, found) {
+            (Some(InPiece::Frame { payload, .. }), Found::Large) => payload.bytes(),
+            (Some(InPiece::Run(run)), Found::Small(header)) => {
+                let begin = run.at + header.header_bytes;
+                &run.bytes[begin..begin + header.body_bytes]
+            }
+            _ => return false,
+        };
+        to.clear();
+        to.extend_from_slice(&bytes[..most.min(bytes.len())]);
+        true
+    }
+
+    /// What a read would find. What is in the queue holds a frame for the reader.
+    pub fn state(&mut self) -> State {
+        if let Some(InPiece::Run(run)) = &self.current
+            && run.at >= run.end
+        {
+            self.current = None;
+        }
+        if self.current.is_some() {
+            // Commands may be all that is left of it.
+            match self.find() {
+                Found::Nothing => {}
+                _ => return State::Frame,
+            }
+        }
+        let input = self.shared.input.lock();
+        match (input.pieces.is_empty(), input.ended) {
+            (false, _) => State::Frame,
+            (true, true) => State::Ended,
+            (true, false) => State::Empty,
+        }
+    }
+
+    /// The message at hand is not replaced by a newer one any more.
+    pub fn settle(&mut self) {
+        self.find();
+    }
+
+    #[inline(always)]
+    pub fn moved(&self) -> bool {
+        self.shared.filled.load(Ordering::Relaxed)
+    }
+
+    /// Asks to be marked when something comes. False: there is something.
+    pub fn sleep(&mut self) -> bool {
+        if self.state() != State::Empty {
+            return false;
+        }
+        let mut input = self.shared.input.lock();
+        input.asleep = input.pieces.is_empty() && !input.ended;
+        if input.asleep {
+            self.shared.filled.store(false, Ordering::Relaxed);
+        }
+        input.asleep
+    }
+
+    /// Takes nothing more; what has come can still be read.
+    pub fn part(&mut self) {
+        let mut input = self.shared.input.lock();
+        input.closed = true;
+        input.ended = true;
+        // The engine reads on and drops what comes: it must see the end.
+        let resumes = std::mem::take(&mut input.stalled);
+        drop(input);
+        if resumes {
+            self.shared.session.resume();
+        }
+    }
+
+    pub fn close(&mut self) {
+        self.part();
+        let dropped = std::mem::take(&mut self.shared.input.lock().pieces);
+        drop(dropped);
+    }
+}
+
+impl Drop for StreamIn {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+enum Found {
+    Small(Header),
+    Large,
+    Nothing,
+}
+
+fn subscription(run: &Run, header: Header) -> Option<(u8, &[u8])> {
+    let begin = run.at + header.header_bytes;
+    match Command::parse(&run.bytes[begin..begin + header.body_bytes]) {
+        Ok(Command::Subscribe(topic)) => Some((SUBSCRIPTION, topic)),
+        Ok(Command::Cancel(topic)) => Some((CANCEL, topic)),
+        _ => None,
+    }
+}
+
+/// As the message that it is to ZMTP 3.0, and to the program.
+fn read_subscription(run: &mut Run, header: Header, sink: &mut dyn Sink) -> Read {
+    let Some((kind, topic)) = subscription(run, header) else { return Read::Empty };
+    let bytes = 1 + topic.len();
+    let Some(to) = sink.room(bytes, false) else { return Read::NoRoom };
+    // SAFETY: the sink gave room for so many bytes, which nobody else knows of.
+    unsafe {
+        to.write(kind);
+        std::ptr::copy_nonoverlapping(topic.as_ptr(), to.add(1), topic.len());
+    }
+    run.at += header.header_bytes + header.body_bytes;
+    Read::Frame { more: false, bytes: bytes as u64 }
+}

@@ -1,0 +1,615 @@
+//! The way out of a stream: what waits, what is being written, and who writes it.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendFlags};
+use shmzmq_shm::ring::Part;
+use shmzmq_zmtp::{Header, encode_message_frame, encode_subscription};
+
+use super::{End, Stream, keeps, mark};
+use crate::channel::Channel;
+use crate::message::{Message, Outgoing, Payload};
+use crate::pipe::overflow;
+use crate::pipe::ring::Limits;
+use crate::pipe::{How, Write};
+use crate::socket::xsub::{CANCEL, SUBSCRIPTION};
+use crate::stats::{Discard, Stats};
+
+/// Frames of so many bytes wait by reference instead of being copied behind their header.
+const REFERENCE_MIN: usize = 16 * 1024;
+/// A piece takes no further message beyond this.
+const PIECE_BYTES: usize = 64 * 1024;
+/// The engine takes about so much at a time; what it has taken counts towards no high-water mark.
+const BATCH_BYTES: usize = 128 * 1024;
+/// Pieces that one system call writes; the kernel's limit is 1024 (writev(2), IOV_MAX).
+const SLICES: usize = 64;
+/// What a caller writes itself, at most.
+const DIRECT_BYTES: usize = 16 * 1024;
+/// A caller's write is taken to cost no less than the one and no more than the other.
+const DIRECT_COST: Duration = Duration::from_micros(5);
+const DIRECT_COST_MAX: Duration = Duration::from_micros(50);
+/// A buffer of at most so many bytes stays with a stream that is at rest.
+const KEPT_BYTES: usize = 4096;
+
+/// A stretch of wire format.
+struct Piece {
+    body: Body,
+    /// Messages whose last byte lies in it.
+    ends: u32,
+    /// No message goes on behind it.
+    clean: bool,
+}
+
+enum Body {
+    Bytes(Vec<u8>),
+    /// The body of one frame, whose header the piece before it ends with.
+    Frame(Payload),
+}
+
+impl Piece {
+    fn bytes(&self) -> &[u8] {
+        match &self.body {
+            Body::Bytes(bytes) => bytes,
+            Body::Frame(payload) => payload.bytes(),
+        }
+    }
+}
+
+/// What was taken to be written.
+struct Wire {
+    pieces: VecDeque<Piece>,
+    /// Bytes of the first piece that the kernel has.
+    sent: usize,
+    /// Written whole, while their message is not.
+    done: Vec<Piece>,
+    /// No message goes on behind the last piece taken.
+    clean: bool,
+    /// An emptied buffer.
+    spare: Vec<u8>,
+}
+
+/// How far a write came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Wrote {
+    All,
+    /// The kernel takes no more now; a writable edge follows.
+    Blocked,
+}
+
+impl Wire {
+    fn new() -> Wire {
+        Wire { pieces: VecDeque::new(), sent: 0, done: Vec::new(), clean: true, spare: Vec::new() }
+    }
+
+    fn write(&mut self, channel: &Channel) -> Result<Wrote, Errno> {
+        while !self.pieces.is_empty() {
+            match self.write_some(channel) {
+                Ok(bytes) => self.advance(bytes),
+                Err(Errno::AGAIN) => return Ok(Wrote::Blocked),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(Wrote::All)
+    }
+
+    fn write_some(&self, channel: &Channel) -> Result<usize, Errno> {
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        let first = &self.pieces[0].bytes()[self.sent..];
+        if self.pieces.len() == 1 {
+            return rustix::net::send(channel.fd(), first, flags);
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        slices[0] = IoSlice::new(first);
+        let count = self.pieces.len().min(SLICES);
+        for (slice, piece) in slices[1..count].iter_mut().zip(self.pieces.iter().skip(1)) {
+            *slice = IoSlice::new(piece.bytes());
+        }
+        let mut control = SendAncillaryBuffer::default();
+        rustix::net::sendmsg(channel.fd(), &slices[..count], &mut control, flags)
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        self.sent += bytes;
+        while let Some(first) = self.pieces.front()
+            && self.sent >= first.bytes().len()
+        {
+            self.sent -= first.bytes().len();
+            let Some(piece) = self.pieces.pop_front() else { return };
+            if !piece.clean {
+                self.done.push(piece);
+                continue;
+            }
+            self.done.clear();
+            if let Body::Bytes(mut bytes) = piece.body
+                && bytes.capacity() > self.spare.capacity()
+            {
+                bytes.clear();
+                self.spare = bytes;
+            }
+        }
+    }
+}
+
+pub struct Outbound {
+    /// None once the connection is over.
+    channel: Option<Arc<Channel>>,
+    owner: End,
+    pub limits: Limits,
+    queue: VecDeque<Piece>,
+    /// Of the queue.
+    messages: u64,
+    bytes: u64,
+    /// Messages of a writer that keeps (overflow.rs), not encoded yet.
+    held: VecDeque<Message>,
+    /// Commands that go before all that waits.
+    urgent: Vec<u8>,
+    pong_waits: bool,
+    wire: Wire,
+    /// An emptied buffer for the next piece.
+    spare: Vec<u8>,
+    /// Whose turn it is, see mod.rs.
+    engine_writes: bool,
+    /// A program waits for room.
+    waiting: bool,
+    /// The socket writes no more; what waits still goes.
+    closed: bool,
+    /// When writing ended last, and what a caller's write took.
+    rested_at: Instant,
+    cost: Duration,
+}
+
+impl Outbound {
+    pub fn new(channel: Arc<Channel>, owner: End, limits: Limits) -> Outbound {
+        Outbound {
+            channel: Some(channel),
+            owner,
+            limits,
+            queue: VecDeque::new(),
+            messages: 0,
+            bytes: 0,
+            held: VecDeque::new(),
+            urgent: Vec::new(),
+            pong_waits: false,
+            wire: Wire::new(),
+            spare: Vec::new(),
+            engine_writes: false,
+            waiting: false,
+            closed: false,
+            rested_at: Instant::now(),
+            cost: DIRECT_COST,
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.closed || self.channel.is_none()
+    }
+
+    fn is_full(&self) -> bool {
+        !keeps(self.limits.policy) && self.limits.reached(self.messages, self.bytes)
+    }
+
+    /// Nothing waits and nothing is being written.
+    pub fn is_drained(&self) -> bool {
+        self.queue.is_empty() && self.held.is_empty() && self.wire.pieces.is_empty() && !self.engine_writes
+    }
+
+    /// The buffer behind which the next frame goes.
+    fn tail(&mut self) -> &mut Piece {
+        let roomy = matches!(
+            self.queue.back(),
+            Some(Piece { body: Body::Bytes(bytes), .. }) if bytes.len() < PIECE_BYTES
+        );
+        if !roomy {
+            let body = Body::Bytes(std::mem::take(&mut self.spare));
+            self.queue.push_back(Piece { body, ends: 0, clean: true });
+        }
+        let last = self.queue.len() - 1;
+        &mut self.queue[last]
+    }
+
+    #[inline]
+    fn push_frame(&mut self, bytes: &[u8], more: bool, keep: impl FnOnce() -> Payload) {
+        let large = bytes.len() >= REFERENCE_MIN;
+        self.bytes += bytes.len() as u64;
+        let tail = self.tail();
+        tail.clean = !more && !large;
+        tail.ends += u32::from(tail.clean);
+        if let Body::Bytes(to) = &mut tail.body {
+            encode_message_frame(bytes.len(), more, to);
+            if !large {
+                to.extend_from_slice(bytes);
+            }
+        }
+        if large {
+            self.queue.push_back(Piece { body: Body::Frame(keep()), ends: u32::from(!more), clean: !more });
+        }
+    }
+
+    fn push(&mut self, message: Outgoing<'_>, scratch: &mut Vec<Part>) {
+        let count = message.envelope.len();
+        let parts = message.parts(scratch);
+        for (index, part) in parts.iter().enumerate() {
+            // SAFETY: the caller keeps its parts readable during the call.
+            let bytes = unsafe { std::slice::from_raw_parts(part.at, part.len) };
+            self.push_frame(bytes, index + 1 < parts.len(), || match message.envelope.get(index) {
+                Some(payload) => payload.again(),
+                None => message.frames.keep(message.skip + index - count),
+            });
+        }
+        self.messages += 1;
+    }
+
+    fn push_owned(&mut self, message: &Message) {
+        let count = 1 + message.rest.len();
+        for (index, payload) in message.frames().enumerate() {
+            self.push_frame(payload.bytes(), index + 1 < count, || payload.again());
+        }
+        self.messages += 1;
+    }
+
+    fn push_subscription(&mut self, subscribe: bool, topic: &[u8]) {
+        self.messages += 1;
+        let tail = self.tail();
+        tail.ends += 1;
+        if let Body::Bytes(to) = &mut tail.body {
+            encode_subscription(subscribe, topic, to);
+        }
+    }
+
+    /// Takes the next pieces to be written.
+    fn refill(&mut self) {
+        let mut taken = 0;
+        loop {
+            if self.wire.clean && !self.urgent.is_empty() {
+                let body = Body::Bytes(std::mem::take(&mut self.urgent));
+                self.pong_waits = false;
+                self.wire.pieces.push_back(Piece { body, ends: 0, clean: true });
+            }
+            if self.queue.is_empty()
+                && let Some(message) = self.held.pop_front()
+            {
+                self.push_owned(&message);
+            }
+            if taken >= BATCH_BYTES {
+                return;
+            }
+            let Some(piece) = self.queue.pop_front() else { return };
+            let len = piece.bytes().len();
+            taken += len;
+            self.messages = self.messages.saturating_sub(u64::from(piece.ends));
+            self.bytes = self.bytes.saturating_sub(len as u64);
+            self.wire.clean = piece.clean;
+            self.wire.pieces.push_back(piece);
+        }
+    }
+
+    /// A writer that waits is woken when half of what may wait is free.
+    fn take_waiter(&mut self) -> Option<End> {
+        let wakes =
+            self.waiting && (self.channel.is_none() || self.limits.half_free(self.messages, self.bytes));
+        if !wakes {
+            return None;
+        }
+        self.waiting = false;
+        Some(self.owner.clone())
+    }
+
+    fn rest(&mut self) {
+        self.engine_writes = false;
+        self.rested_at = Instant::now();
+        self.wire.spare = Vec::new();
+        if self.spare.capacity() > KEPT_BYTES {
+            self.spare = Vec::new();
+        }
+    }
+
+    /// Everything not known to be with the kernel, oldest first.
+    fn undelivered(&mut self) -> Vec<Message> {
+        let mut pieces = std::mem::take(&mut self.wire.done);
+        let sent = self.wire.sent + pieces.iter().map(|piece| piece.bytes().len()).sum::<usize>();
+        pieces.extend(std::mem::take(&mut self.wire.pieces));
+        pieces.extend(std::mem::take(&mut self.queue));
+        self.wire.sent = 0;
+        let mut found = Unsent { sent, ..Unsent::default() };
+        pieces.into_iter().for_each(|piece| found.take(piece));
+        let mut messages = found.messages;
+        messages.extend(std::mem::take(&mut self.held));
+        (self.messages, self.bytes) = (0, 0);
+        messages
+    }
+}
+
+/// Messages taken out of wire format again: those that are not with the kernel to their last byte.
+#[derive(Default)]
+struct Unsent {
+    messages: Vec<Message>,
+    frames: Vec<Payload>,
+    /// Bytes that the kernel has, and those looked at so far.
+    sent: usize,
+    at: usize,
+    /// The last header said so.
+    more: bool,
+}
+
+impl Unsent {
+    fn take(&mut self, piece: Piece) {
+        let bytes = match piece.body {
+            Body::Bytes(bytes) => bytes,
+            Body::Frame(payload) => {
+                self.at += payload.bytes().len();
+                return self.frame(payload);
+            }
+        };
+        let mut rest = &bytes[..];
+        while let Ok(Some(header)) = Header::parse(rest, u64::MAX) {
+            self.more = header.more;
+            self.at += header.header_bytes;
+            rest = &rest[header.header_bytes..];
+            // A body that is not behind its header is the next piece.
+            let Some((body, behind)) = rest.split_at_checked(header.body_bytes) else { return };
+            self.at += body.len();
+            rest = behind;
+            // Commands are said anew on the next connection.
+            if !header.command {
+                self.frame(Payload::from(body));
+            }
+        }
+    }
+
+    fn frame(&mut self, payload: Payload) {
+        self.frames.push(payload);
+        if self.more {
+            return;
+        }
+        let frames = std::mem::take(&mut self.frames);
+        if self.at > self.sent {
+            self.messages.extend(Message::from_frames(frames));
+        }
+    }
+}
+
+impl Stream {
+    /// Engine: writes what waits until nothing does, the kernel takes no more, or `rounds` are over.
+    pub fn write(&self, channel: &Channel, rounds: usize) -> Result<Option<Wrote>, Errno> {
+        for _ in 0..rounds {
+            let mut wire = {
+                let mut out = self.out.lock();
+                if out.wire.pieces.is_empty() {
+                    out.refill();
+                }
+                let waiter = out.take_waiter();
+                if out.wire.pieces.is_empty() {
+                    out.rest();
+                    drop(out);
+                    waiter.iter().for_each(mark);
+                    return Ok(Some(Wrote::All));
+                }
+                out.engine_writes = true;
+                let wire = std::mem::replace(&mut out.wire, Wire::new());
+                drop(out);
+                waiter.iter().for_each(mark);
+                wire
+            };
+            let wrote = wire.write(channel);
+            let mut out = self.out.lock();
+            if out.spare.capacity() == 0 {
+                out.spare = std::mem::take(&mut wire.spare);
+            }
+            out.wire = wire;
+            drop(out);
+            if wrote? == Wrote::Blocked {
+                return Ok(Some(Wrote::Blocked));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Engine: a command that goes before everything that waits. Writing it is the engine's turn.
+    pub fn push_urgent(&self, encode: impl FnOnce(&mut Vec<u8>)) {
+        encode(&mut self.out.lock().urgent);
+    }
+
+    /// As `push_urgent`, but one answer that waits is enough.
+    pub fn push_pong(&self, encode: impl FnOnce(&mut Vec<u8>)) {
+        let mut out = self.out.lock();
+        if !std::mem::replace(&mut out.pong_waits, true) {
+            encode(&mut out.urgent);
+        }
+    }
+
+    /// Engine: the connection is over.
+    pub fn end_output(&self) {
+        let mut out = self.out.lock();
+        out.channel = None;
+        out.engine_writes = false;
+        let waiter = out.take_waiter();
+        drop(out);
+        waiter.iter().for_each(mark);
+    }
+}
+
+/// The socket's half.
+pub struct StreamOut {
+    shared: Arc<Stream>,
+    commands: bool,
+    pub transport: &'static str,
+    /// Messages accepted so far.
+    accepted: u64,
+    /// Put by a burst, and nobody was told.
+    unpublished: bool,
+    listed: bool,
+}
+
+impl StreamOut {
+    pub fn new(shared: Arc<Stream>, commands: bool, transport: &'static str) -> StreamOut {
+        StreamOut { shared, commands, transport, accepted: 0, unpublished: false, listed: false }
+    }
+
+    pub fn set_limits(&mut self, sndhwm: i64, hwm_bytes: i64) {
+        let mut out = self.shared.out.lock();
+        out.limits.sndhwm = sndhwm;
+        out.limits.hwm_bytes = hwm_bytes;
+        let waiter = out.take_waiter();
+        drop(out);
+        waiter.iter().for_each(mark);
+    }
+
+    pub fn write(
+        &mut self,
+        message: Outgoing<'_>,
+        how: How,
+        scratch: &mut Vec<Part>,
+        stats: &mut Stats,
+    ) -> Write {
+        let mut out = self.shared.out.lock();
+        if out.is_gone() {
+            return Write::Gone;
+        }
+        if keeps(out.limits.policy) {
+            let limits = out.limits;
+            let dropped = overflow::push(&mut out.held, message.to_message(), &limits);
+            stats.discard(Discard::Overflow, dropped);
+        } else if out.is_full() {
+            drop(out);
+            // Nobody may wait for a reader that was not told.
+            self.publish();
+            return Write::Full;
+        } else {
+            out.push(message, scratch);
+        }
+        self.accepted += 1;
+        self.unpublished = true;
+        drop(out);
+        if !how.burst {
+            self.publish();
+        }
+        Write::Done
+    }
+
+    /// `write` without regard to the high-water marks: subscriptions.
+    pub fn write_state(&mut self, message: Outgoing<'_>, scratch: &mut Vec<Part>) -> Write {
+        let mut out = self.shared.out.lock();
+        if out.is_gone() {
+            return Write::Gone;
+        }
+        let parts = message.parts(scratch);
+        let subscription = match parts {
+            // SAFETY: the caller keeps its parts readable during the call.
+            [part] if self.commands => unsafe { std::slice::from_raw_parts(part.at, part.len) }.split_first(),
+            _ => None,
+        };
+        match subscription {
+            Some((&SUBSCRIPTION, topic)) => out.push_subscription(true, topic),
+            Some((&CANCEL, topic)) => out.push_subscription(false, topic),
+            _ => out.push(message, &mut Vec::new()),
+        }
+        self.accepted += 1;
+        self.unpublished = true;
+        drop(out);
+        self.publish();
+        Write::Done
+    }
+
+    /// The same for a message that was accepted long ago.
+    pub fn write_accepted(&mut self, message: &Message) -> Write {
+        let mut out = self.shared.out.lock();
+        if out.is_gone() {
+            return Write::Gone;
+        }
+        let subscription =
+            if self.commands && message.rest.is_empty() { message.first.bytes().split_first() } else { None };
+        match subscription {
+            Some((&SUBSCRIPTION, topic)) => out.push_subscription(true, topic),
+            Some((&CANCEL, topic)) => out.push_subscription(false, topic),
+            _ => out.push_owned(message),
+        }
+        self.accepted += 1;
+        self.unpublished = true;
+        Write::Done
+    }
+
+    /// True if the burst has to note this pipe: it was not listed yet.
+    pub fn list(&mut self) -> bool {
+        !std::mem::replace(&mut self.listed, true)
+    }
+
+    /// What was put is on its way: written here and now if the stream is at rest, else by the engine.
+    #[inline]
+    pub fn publish(&mut self) {
+        self.listed = false;
+        if !std::mem::take(&mut self.unpublished) {
+            return;
+        }
+        let mut out = self.shared.out.lock();
+        if out.engine_writes {
+            return;
+        }
+        let begun = Instant::now();
+        let alone = begun.saturating_duration_since(out.rested_at) >= out.cost;
+        if alone && out.bytes <= DIRECT_BYTES as u64 && self.write_here(&mut out, begun) {
+            return;
+        }
+        out.engine_writes = true;
+        drop(out);
+        self.shared.session.flush();
+    }
+
+    /// True: nothing is left for the engine to be told of.
+    fn write_here(&self, out: &mut Outbound, begun: Instant) -> bool {
+        let Some(channel) = out.channel.clone() else { return true };
+        out.refill();
+        let wrote = out.wire.write(&channel);
+        match wrote {
+            Ok(Wrote::All) if out.queue.is_empty() => {
+                out.rest();
+                out.cost = (out.rested_at - begun).clamp(DIRECT_COST, DIRECT_COST_MAX);
+                true
+            }
+            Ok(Wrote::Blocked) => {
+                // The writable edge is the engine's.
+                out.engine_writes = true;
+                true
+            }
+            // The engine finds out why.
+            _ => false,
+        }
+    }
+
+    pub fn writable(&self) -> bool {
+        let out = self.shared.out.lock();
+        !out.is_gone() && !out.is_full()
+    }
+
+    /// Asks to be marked when a refused write may succeed. False: try again first.
+    pub fn sleep(&mut self) -> bool {
+        let mut out = self.shared.out.lock();
+        out.waiting = out.is_full();
+        out.waiting || out.is_gone()
+    }
+
+    pub fn depth(&self) -> u64 {
+        let out = self.shared.out.lock();
+        out.messages + out.held.len() as u64
+    }
+
+    /// Messages accepted so far.
+    pub fn sent(&self) -> u64 {
+        self.accepted
+    }
+
+    /// Nothing more is written; what waits still goes.
+    pub fn close(&mut self) {
+        let mut out = self.shared.out.lock();
+        out.closed = true;
+    }
+
+    /// What the peer cannot have got.
+    pub fn undelivered(&mut self) -> Vec<Message> {
+        self.shared.out.lock().undelivered()
+    }
+}
