@@ -214,7 +214,7 @@ impl Context {
     pub fn try_alloc(&self, socket: &Arc<Socket>, len: usize, patient: bool) -> Result<Arc<Block>> {
         let (block, unwatched) = socket.try_alloc(len, patient)?;
         if unwatched {
-            self.thread()?.post(Command::LookAt { socket: Arc::downgrade(socket) });
+            self.thread()?.post(Command::Look { socket: Arc::downgrade(socket) });
         }
         Ok(block)
     }

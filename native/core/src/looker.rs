@@ -3,17 +3,34 @@
 //! It comes with the arena's first segment and goes with the last, so a socket that sends no large frames
 //! costs no timer.
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use shmzmq_shm::arena::Look;
 
-use crate::reactor::{Io, Next};
+use crate::reactor::{Command, Io, IoThread, Next};
 use crate::socket::Socket;
 
 /// Between two looks at an arena that is in use, and at one that others keep from shrinking.
 const SOON: Duration = Duration::from_millis(200);
 const LATER: Duration = Duration::from_secs(5);
+
+/// By which who makes an arena grow asks for a looker, once (`Arena::watch`); under the socket's lock too.
+pub struct LookerCall {
+    thread: Arc<IoThread>,
+    socket: Weak<Socket>,
+}
+
+impl LookerCall {
+    pub fn new(thread: Arc<IoThread>, socket: Weak<Socket>) -> LookerCall {
+        LookerCall { thread, socket }
+    }
+
+    #[cold]
+    pub fn call(&self) {
+        self.thread.post(Command::Look { socket: self.socket.clone() });
+    }
+}
 
 pub struct Looker {
     socket: Weak<Socket>,

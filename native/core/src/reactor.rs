@@ -50,10 +50,8 @@ pub enum Command {
     Kill { token: u64, reason: String },
     /// From an application thread whose ring was full: see to it that what is held moves.
     MoveHeld { token: u64 },
-    /// From an application thread whose arena grew: see to it that it shrinks.
-    Look { token: u64 },
-    /// The same for a socket that may have no connection.
-    LookAt { socket: Weak<Socket> },
+    /// From whoever made the socket's arena grow: see to it that it shrinks.
+    Look { socket: Weak<Socket> },
     /// From an application thread: something waits to be written to the stream.
     Write { token: u64 },
     /// From an application thread that has room again: read on.
@@ -119,7 +117,6 @@ impl IoThread {
                 epoll: epoll.into(),
                 timers: BTreeSet::new(),
                 lifelines: Vec::new(),
-                lookers: Vec::new(),
                 again: Vec::new(),
                 luxury: false,
                 scarce: false,
@@ -234,10 +231,6 @@ impl SessionHandle {
     pub fn move_held(&self) {
         self.thread.post(Command::MoveHeld { token: self.token });
     }
-
-    pub fn look(&self) {
-        self.thread.post(Command::Look { token: self.token });
-    }
 }
 
 /// What listeners and sessions need of their thread.
@@ -247,7 +240,6 @@ pub struct Io {
     timers: BTreeSet<(Instant, u64)>,
     /// To be served from now on.
     pub lifelines: Vec<Lifeline>,
-    pub lookers: Vec<Looker>,
     /// Sessions that had more to do than their turn allows.
     again: Vec<u64>,
     /// Some peers cost more than one fd.
@@ -412,8 +404,7 @@ impl Reactor {
                 Command::Kill { token, reason } => {
                     self.call_session(token, |session, io| session.on_kill(io, &reason));
                 }
-                Command::Look { token } => self.call_session(token, |session, io| session.look(io)),
-                Command::LookAt { socket } => self.add(Entry::Looker(Looker::new(socket))),
+                Command::Look { socket } => self.add(Entry::Looker(Looker::new(socket))),
                 Command::Write { token } => self.call_session(token, |session, io| session.on_write(io)),
                 Command::Resume { token } => self.call_session(token, |session, io| session.on_resume(io)),
                 Command::Resolved { token, address } => {
@@ -480,9 +471,6 @@ impl Reactor {
     fn add_wanted(&mut self) {
         while let Some(lifeline) = self.io.lifelines.pop() {
             self.add(Entry::Lifeline(lifeline));
-        }
-        while let Some(looker) = self.io.lookers.pop() {
-            self.add(Entry::Looker(looker));
         }
     }
 

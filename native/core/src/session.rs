@@ -39,7 +39,7 @@ use crate::failure::{Failure, Tell};
 use crate::handshake::{self, Facts, Terms};
 use crate::lifeline::Lifeline;
 use crate::loan::{Lender, Nowhere, View};
-use crate::looker::Looker;
+use crate::looker::LookerCall;
 use crate::monitor;
 use crate::options::{self, Options, credit};
 use crate::origin::Origin;
@@ -707,8 +707,10 @@ impl Session {
             (state.core.arena.clone(), state.core.loans.clone())
         };
         let returns = segment.returns(out);
+        let looker = LookerCall::new(io.thread.clone(), Arc::downgrade(&self.socket));
+        let reader = signaler.clone();
         let writer =
-            RingOut::new(segment.direction(out), signaler.clone(), channel.clone(), arena, returns, limits);
+            RingOut::new(segment.direction(out), reader, channel.clone(), arena, looker, returns, limits);
         let returns = segment.returns(input);
         let lender = Lender::new(returns, signaler.clone(), channel.clone(), terms.lends, held);
         let mut reader = RingIn::new(
@@ -745,10 +747,7 @@ impl Session {
     /// The socket has the connection; what it had queued is moved now.
     fn joined(&mut self, io: &mut Io, attached: Attach) -> Step<()> {
         match attached {
-            Attach::Done => {
-                self.look_if_unwatched(io);
-                Ok(())
-            }
+            Attach::Done => Ok(()),
             Attach::Flush(writer) => {
                 self.flushing = Some(writer);
                 self.flush(io)
@@ -841,10 +840,7 @@ impl Session {
                     io.call_at(Instant::now() + FLUSH_RETRY, self.token);
                     return Ok(());
                 }
-                Flush::Done => {
-                    self.look_if_unwatched(io);
-                    return Ok(());
-                }
+                Flush::Done => return Ok(()),
                 Flush::Finished => {
                     self.slot = None;
                     // What is lent is closed with the socket, or comes back by itself.
@@ -891,19 +887,6 @@ impl Session {
         }
         let slot = self.slot.ok_or("no slot")?;
         Ok(self.socket.lend(slot, number, Some(view)).map_err(|Nowhere(why)| why)?)
-    }
-
-    /// What was sent beside the program's calls may have made our arena grow.
-    fn look_if_unwatched(&self, io: &mut Io) {
-        if self.socket.is_unwatched(self.slot) {
-            io.lookers.push(Looker::new(Arc::downgrade(&self.socket)));
-        }
-    }
-
-    /// Our arena grew.
-    pub fn look(&mut self, io: &mut Io) -> Next {
-        io.lookers.push(Looker::new(Arc::downgrade(&self.socket)));
-        Next::Stay
     }
 
     pub fn on_timer(&mut self, io: &mut Io) -> Next {
@@ -957,9 +940,7 @@ impl Session {
     pub fn move_held(&mut self, io: &mut Io) -> Next {
         self.move_held_at = None;
         let Some(slot) = self.slot else { return Next::Stay };
-        let moved = self.socket.move_held(slot);
-        self.look_if_unwatched(io);
-        if !moved {
+        if !self.socket.move_held(slot) {
             let at = Instant::now() + HELD_LOOK;
             self.move_held_at = Some(at);
             io.call_at(at, self.token);

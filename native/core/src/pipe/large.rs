@@ -119,7 +119,12 @@ impl RingOut {
         if how.patient && self.waits_for_blocks(parts) {
             return Write::Soon;
         }
-        let blocks = match self.blocks(parts) {
+        let blocks = self.blocks(parts);
+        // Also what could not be sent may have made it grow.
+        if self.arena.watch() {
+            self.looker.call();
+        }
+        let blocks = match blocks {
             Ok(blocks) => blocks,
             Err(Short::Wait) => return Write::Full,
             // Nothing tells so many blocks apart: the bytes go through a larger ring.
@@ -152,7 +157,6 @@ impl RingOut {
             false => *part,
         };
         let records: Vec<Part> = parts.iter().map(record).collect();
-        self.unwatched |= self.arena.watch();
         let written = self.put(&records, parts, how, stats);
         if self.limits.hwm_bytes > 0 && matches!(written, Write::Done) {
             self.tx.note_elsewhere(MappedTx::elsewhere_for(&records));

@@ -385,24 +385,12 @@ impl Pipe {
             Out::Ring(ring) if ring.keeps() => {
                 let held = ring.held();
                 let written = ring.write_keeping(message, scratch, stats);
-                let unwatched = ring.take_unwatched();
                 if held == 0 {
                     self.move_later();
                 }
-                if unwatched && let Some(session) = &self.session {
-                    session.look();
-                }
                 written
             }
-            Out::Ring(ring) => {
-                let written = ring.write(message.parts(scratch), how, stats);
-                if ring.take_unwatched()
-                    && let Some(session) = &self.session
-                {
-                    session.look();
-                }
-                written
-            }
+            Out::Ring(ring) => ring.write(message.parts(scratch), how, stats),
             Out::Stream(stream) => stream.write(message, how, scratch, stats),
             Out::Local(local) => local.write(message, stats),
             Out::Queue(queue) => {

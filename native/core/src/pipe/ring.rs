@@ -17,6 +17,7 @@ use crate::channel::Channel;
 use crate::error::Error;
 use crate::handshake;
 use crate::loan::{Borrowed, Lender, Nowhere, Place, View};
+use crate::looker::LookerCall;
 use crate::message::{Message, Outgoing, Payload, Sink};
 use crate::origin::Origin;
 use crate::signaler::PeerSignaler;
@@ -54,8 +55,8 @@ pub struct RingOut {
     pub(super) seen_returned: u64,
     /// How long a wait for one is worth.
     pub(super) patience: Duration,
-    /// The arena grew, and nobody sees to its shrinking yet.
-    pub(super) unwatched: bool,
+    /// Who sees to it that the arena shrinks.
+    pub(super) looker: LookerCall,
     /// The reader's position when the ring was last found full.
     seen: u64,
     /// Bytes that the refused message takes, in the ring and elsewhere, for the wake-up threshold.
@@ -102,6 +103,7 @@ impl RingOut {
         peer: Arc<PeerSignaler>,
         channel: Arc<Channel>,
         arena: Arc<Arena>,
+        looker: LookerCall,
         returns: MappedReturns,
         limits: Limits,
     ) -> Self {
@@ -120,7 +122,7 @@ impl RingOut {
             want: Want::Ring,
             seen_returned: u64::MAX,
             patience: Duration::ZERO,
-            unwatched: false,
+            looker,
             seen: u64::MAX,
             wanted: (0, 0),
             peer_awake: true,
@@ -459,12 +461,6 @@ impl RingOut {
 
     pub fn peer_id(&self) -> PeerId {
         self.peer_id
-    }
-
-    /// True once, when the arena has memory that nobody looks after.
-    #[inline(always)]
-    pub fn take_unwatched(&mut self) -> bool {
-        std::mem::take(&mut self.unwatched)
     }
 
     /// Messages written so far.

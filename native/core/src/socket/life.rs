@@ -370,17 +370,6 @@ impl Socket {
         found
     }
 
-    /// True once, when the arena has memory and nobody sees to its shrinking: found here, or noted by a
-    /// write to that pipe.
-    pub fn is_unwatched(&self, slot: Option<usize>) -> bool {
-        let mut state = self.state();
-        let noted = match slot.and_then(|slot| state.core.pipe(slot)).map(|pipe| &mut pipe.out) {
-            Some(Out::Ring(ring)) => ring.take_unwatched(),
-            _ => false,
-        };
-        noted || state.core.arena.watch()
-    }
-
     /// A block for a frame of `len` bytes that will be written in place, and whether somebody has to be found
     /// who sees to the arena's shrinking. Never waits; who can wait is told to, while receivers give warm
     /// blocks back.
