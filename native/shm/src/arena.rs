@@ -239,7 +239,7 @@ struct Segment {
 
 #[derive(Default)]
 struct Class {
-    /// Free blocks of segments that do not drain, the warmest last.
+    /// Free blocks of segments that do not drain, the longest free first. `next_free` says which end is used.
     free: VecDeque<u32>,
     used: usize,
     /// Most that were used since the last look, and between the two looks before.
@@ -575,6 +575,7 @@ impl Arena {
                 state.came_back(block);
             }
         }
+        state.armed = false;
         drop(state);
         (self.wake)();
     }
@@ -683,7 +684,7 @@ impl State {
 
     /// Words were taken, and with them the wish of whoever sleeps to be told: it is told now, whatever
     /// was there. Not a return only: the bit that stood for it may have been taken before. Nor a free
-    /// block only: what one peer gave back another may still have.
+    /// block only: who waits for what one peer has goes on although another has it still.
     fn took(&mut self) {
         if std::mem::take(&mut self.armed) {
             (self.wake)();
@@ -730,19 +731,10 @@ impl State {
         self.came_back(block);
     }
 
-    /// One peer less has the block.
+    /// One peer less has the block. The caller tells whoever sleeps.
     fn came_back(&mut self, block: u32) {
         self.rows[block as usize].lent -= 1;
-        // Who waits for this peer's blocks goes on although others have this one still.
-        self.tell();
         self.free_if_unused(block);
-    }
-
-    /// Somebody may sleep until something comes back.
-    fn tell(&mut self) {
-        if std::mem::take(&mut self.armed) {
-            (self.wake)();
-        }
     }
 
     /// The last handle is gone.
