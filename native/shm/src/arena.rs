@@ -463,7 +463,8 @@ impl Arena {
         let mut state = self.lock();
         state.take_returns(&self.dropped);
         let Some((_, bytes)) = class_of(len as u64) else { return false };
-        state.may_lend(peer, bytes)
+        let held = state.peers.get(&peer).map_or(0, |peer| peer.bytes);
+        state.may_lend(held, bytes)
     }
 
     /// How many blocks, and bytes, the peer has, and how many came back from it so far.
@@ -499,11 +500,13 @@ impl Arena {
         let mut state = self.lock();
         state.take_returns(&self.dropped);
         let state = &mut *state;
+        // Before anything is taken: `lend` refuses a peer that is not there.
+        let held = state.peers.get(&peer)?.bytes;
         let (class, bytes) = class_of(len as u64)?;
         let block = state.classes.get(class)?.next_free(bytes)?;
         let row = &state.rows[block as usize];
         let at = row.at;
-        if state.shares || !row.warm || !known.contains(&row.segment) || !state.may_lend(peer, bytes) {
+        if state.shares || !row.warm || !known.contains(&row.segment) || !state.may_lend(held, bytes) {
             return None;
         }
         state.count_use(block);
@@ -1019,9 +1022,9 @@ impl State {
         }
     }
 
-    fn may_lend(&self, peer: PeerId, bytes: u64) -> bool {
+    /// May a peer that has `held` bytes have more?
+    fn may_lend(&self, held: u64, bytes: u64) -> bool {
         let (most, used) = self.share();
-        let held = self.peers.get(&peer).map_or(0, |peer| peer.bytes);
         held == 0 || held.saturating_add(bytes) <= most.saturating_sub(used).saturating_mul(2)
     }
 

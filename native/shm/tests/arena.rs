@@ -954,3 +954,17 @@ fn a_warm_block_is_not_lent_apart_while_a_message_is_shared() {
     arena.reclaim(peer);
     assert_eq!(arena.holdings().lent, 0);
 }
+
+/// To be refused costs no block.
+#[test]
+fn nothing_is_taken_for_a_peer_that_left() {
+    let _turn = turn();
+    let arena = quiet();
+    let (peer, _words) = join(&arena);
+    let block = arena.alloc(LARGE).unwrap();
+    let known = [block.segment()];
+    drop(block);
+    assert!(!arena.leave(peer));
+    assert!(arena.lend_warm(peer, LARGE, &known).is_none());
+    empty(&arena);
+}
