@@ -2,7 +2,7 @@
 //!
 //! Whoever ends a connection says BYE. A receiver that still reads large frames of the sender, unread ones or
 //! ones that its program holds, keeps its end open; the sender watches its own until it ends, and
-//! then takes back what did not come back by itself (arena.rs, A-7). Also sees to it that BYE leaves,
+//! then takes back what did not come back by itself (arena/mod.rs, A-7). Also sees to it that BYE leaves,
 //! if the socket was full.
 
 use std::collections::VecDeque;

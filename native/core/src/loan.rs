@@ -3,7 +3,7 @@
 //! A loan keeps the sender's memory mapped and the block lent, whatever becomes of the socket, the
 //! connection and the sender. It ends where its last holder drops it, on any thread, without a lock of
 //! a socket and without the GIL. It also keeps the channel open, by which the sender knows that
-//! somebody may still read (arena.rs, A-7).
+//! somebody may still read (arena/mod.rs, A-7).
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -118,7 +118,7 @@ pub struct Place<'a> {
 pub struct Nowhere(pub String);
 
 impl Borrowed {
-    /// Refuses more than an arena ever has, and a number that is in use (arena.rs, A-8).
+    /// Refuses more than an arena ever has, and a number that is in use (arena/mod.rs, A-8).
     pub fn announce(&mut self, number: u32, view: View) -> Result<(), Nowhere> {
         if self.segments.len() >= SEGMENTS_MAX {
             return Err(Nowhere(format!("peer announces more than {SEGMENTS_MAX} segments of its arena")));

@@ -217,7 +217,7 @@ impl Options {
     }
 
     /// Bytes of our large frames that one peer may hold as loans: half of all there may be. With several of
-    /// them it is less (arena.rs, `lend`).
+    /// them it is less (arena/peers.rs, `lend`).
     pub fn lends(&self) -> u64 {
         let most = budget::max();
         (if self.arena_max > 0 { most.min(self.arena_max as u64) } else { most }) / 2

@@ -198,7 +198,7 @@ fn an_owner_that_ignores_that_arm_failed_is_caught() {
 
 // --- an owner of two threads -------------------------------------------------------------------------------
 
-/// When the thread that takes returns tells the one that sleeps: arena.rs, `State::took`, and its mutants.
+/// When the thread that takes returns tells the one that sleeps: arena/peers.rs, `State::took`, and its mutants.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Tells {
     /// Whenever it took the words.

@@ -1,0 +1,64 @@
+//! Size classes: how large a block is for a frame, which free one is next, and how many more are made.
+
+use std::collections::VecDeque;
+
+/// Smallest block, in bytes; sizes are this and once and a half of it, times powers of two, so that a block
+/// is at most a third larger than what is in it, and always whole pages.
+const BLOCK_BYTES_MIN: u64 = 8 * 1024;
+const CLASSES: usize = 64;
+/// The first segment of a class whose blocks are used in turn has as many as fit here, at most so many; of
+/// larger ones it has one.
+const FIRST_SEGMENT_BYTES: u64 = 2 << 20;
+const FIRST_SEGMENT_BLOCKS: u64 = 32;
+/// Free blocks up to this size are used in turn, larger ones last in first out.
+pub(super) const CYCLED_BYTES: u64 = 512 * 1024;
+/// No segment is larger, unless a single block is.
+const SEGMENT_BYTES_MAX: u64 = 256 << 20;
+
+/// The size class for `len` bytes, and the bytes of its blocks. None: absurd.
+pub(super) fn class_of(len: u64) -> Option<(usize, u64)> {
+    (0..CLASSES).map(|class| (class, class_bytes(class))).find(|(_, bytes)| *bytes >= len)
+}
+
+/// Bytes of the block that a frame of `len` bytes takes.
+pub fn block_bytes(len: u64) -> u64 {
+    class_of(len).map_or(u64::MAX, |(_, bytes)| bytes)
+}
+
+pub(super) fn class_bytes(class: usize) -> u64 {
+    let base = if class % 2 == 0 { BLOCK_BYTES_MIN } else { BLOCK_BYTES_MIN / 2 * 3 };
+    base << (class / 2)
+}
+
+#[derive(Default)]
+pub(super) struct Class {
+    /// Free blocks of segments that do not drain, the longest free first. `next_free` says which end is used.
+    pub(super) free: VecDeque<u32>,
+    pub(super) used: usize,
+    /// Most that were used since the last look, and between the two looks before.
+    pub(super) peak: usize,
+    pub(super) last_peak: usize,
+    /// Looks in a row that found it unused.
+    pub(super) idle_looks: u32,
+    pub(super) segments: Vec<u32>,
+}
+
+impl Class {
+    /// Which free block is given out next.
+    pub(super) fn next_free(&self, bytes: u64) -> Option<u32> {
+        if bytes <= CYCLED_BYTES { self.free.front() } else { self.free.back() }.copied()
+    }
+
+    pub(super) fn pop_free(&mut self, bytes: u64) -> Option<u32> {
+        if bytes <= CYCLED_BYTES { self.free.pop_front() } else { self.free.pop_back() }
+    }
+
+    /// Blocks of the next segment.
+    pub(super) fn next_blocks(&self, bytes: u64) -> u64 {
+        let steps = self.segments.len() as u32 / 2;
+        let cycled = (FIRST_SEGMENT_BYTES / bytes).clamp(1, FIRST_SEGMENT_BLOCKS);
+        let first = if bytes <= CYCLED_BYTES { cycled } else { 1 };
+        let most = (SEGMENT_BYTES_MAX / bytes).max(1);
+        first.saturating_mul(1 << steps.min(20)).min(most)
+    }
+}

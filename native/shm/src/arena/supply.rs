@@ -1,0 +1,159 @@
+//! The supply of blocks: where the next one comes from, and where it goes when all let go of it.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::block::Block;
+use super::classes::{Class, class_bytes, class_of};
+use super::{Arena, Short, State};
+use crate::{budget, segment};
+
+/// So much memory is taken from the system at a time.
+const CHUNK_BYTES: u64 = 128 * 1024;
+
+impl State {
+    pub(super) fn alloc(&mut self, arena: &Arc<Arena>, len: u64) -> Result<Arc<Block>, Short> {
+        let Some((class, bytes)) = class_of(len) else {
+            return Err(Short::Never(format!("{len} bytes are more than any block has")));
+        };
+        if self.classes.len() <= class {
+            self.classes.resize_with(class + 1, Class::default);
+        }
+        if self.classes[class].free.is_empty() {
+            self.refill(class, bytes)?;
+        }
+        let block = self.classes[class].pop_free(bytes).ok_or(Short::Wait)?;
+        self.take(arena, block)
+    }
+
+    /// Makes the free list of a class not empty.
+    #[cold]
+    fn refill(&mut self, class: usize, bytes: u64) -> Result<(), Short> {
+        if self.undrain(class) {
+            return Ok(());
+        }
+        let made = match self.grow(class, bytes) {
+            Err(Short::Wait | Short::Numbers) if self.give_up_free() => self.grow(class, bytes),
+            made => made,
+        };
+        match made {
+            Err(Short::Wait | Short::Numbers) if self.borrow_larger(class) => Ok(()),
+            Err(Short::Wait) => Err(self.shortage(bytes)),
+            made => made,
+        }
+    }
+
+    /// There is no room for a block of so many bytes now: will there be?
+    fn shortage(&self, bytes: u64) -> Short {
+        let (max, limit) = match self.max {
+            0 => (budget::max(), "SHM_MAX"),
+            max if max < budget::max() => (max, "ARENA_MAX"),
+            _ => (budget::max(), "SHM_MAX"),
+        };
+        if bytes > max || self.used == 0 {
+            return Short::Never(format!("a block of {bytes} bytes is beyond {limit} of {max} bytes"));
+        }
+        // All of it is in the program's own hands: to wait for oneself is to wait for ever.
+        if !self.awaits() {
+            return Short::Never(format!(
+                "no block of {bytes} bytes: the program holds {} bytes of blocks that it did not send",
+                self.used
+            ));
+        }
+        Short::Wait
+    }
+
+    /// True if a peer, or a queue of this process, has something that will come back.
+    fn awaits(&self) -> bool {
+        self.rows.iter().any(|row| {
+            let fillers = |block: Arc<Block>| block.fillers.load(Ordering::Relaxed) as usize;
+            // One of the handles is the one just made; none at all: its return is on its way.
+            let queued = || match row.handle.upgrade() {
+                Some(block) => Arc::strong_count(&block) - 1 > fillers(block),
+                None => true,
+            };
+            row.lent > 0 || (row.held && queued())
+        })
+    }
+
+    /// Under pressure a block of a larger class will do: it changes its list, not its class.
+    fn borrow_larger(&mut self, class: usize) -> bool {
+        let larger = (class + 1..self.classes.len()).find(|larger| !self.classes[*larger].free.is_empty());
+        let Some(block) = larger.and_then(|larger| self.classes[larger].free.pop_back()) else {
+            return false;
+        };
+        self.classes[class].free.push_back(block);
+        true
+    }
+
+    /// Takes a free block into use.
+    fn take(&mut self, arena: &Arc<Arena>, block: u32) -> Result<Arc<Block>, Short> {
+        let row = &mut self.rows[block as usize];
+        let (number, class, bytes) = (row.segment, row.class, class_bytes(row.class));
+        let Some(segment) = self.segments.get_mut(&number) else { return Err(Short::Wait) };
+        if !row.warm {
+            // Memory that is not there is found missing now, as an error, and not by a signal later. Small
+            // blocks are made several at a time: the call costs more than the memory.
+            let from = row.offset;
+            let chunk = bytes.max(CHUNK_BYTES).min(segment.map.len() as u64 - from);
+            if let Err(errno) =
+                segment::populate(segment.fd.as_fd(), &segment.map, from as usize, chunk as usize)
+            {
+                self.classes[class].free.push_back(block);
+                let why = format!("no memory for a block of {bytes} bytes: {errno}");
+                return Err(if self.used == 0 { Short::Never(why) } else { Short::Wait });
+            }
+            for id in &segment.blocks {
+                let row = &mut self.rows[*id as usize];
+                row.warm |= row.offset >= from && row.offset + bytes <= from + chunk;
+            }
+        }
+        let exports = segment.exports.clone();
+        self.count_use(block);
+        Ok(self.handle(arena, block, exports))
+    }
+
+    /// A free block is free no more.
+    #[inline]
+    pub(super) fn count_use(&mut self, block: u32) {
+        let row = &mut self.rows[block as usize];
+        self.next_use += 1;
+        row.use_number = self.next_use;
+        if let Some(segment) = self.segments.get_mut(&row.segment) {
+            segment.used += 1;
+        }
+        self.used += class_bytes(row.class);
+        self.stirred = true;
+        let class = &mut self.classes[row.class];
+        class.used += 1;
+        class.peak = class.peak.max(class.used);
+    }
+
+    /// The last handle is gone.
+    pub(super) fn dropped(&mut self, block: u32) {
+        if let Some(row) = self.rows.get_mut(block as usize)
+            && row.held
+        {
+            row.held = false;
+            self.free_if_unused(block);
+        }
+    }
+
+    pub(super) fn free_if_unused(&mut self, block: u32) {
+        let row = &self.rows[block as usize];
+        if row.held || row.lent > 0 {
+            return;
+        }
+        let (class, segment) = (row.class, row.segment);
+        self.stirred = true;
+        self.used -= class_bytes(class);
+        self.classes[class].used -= 1;
+        if let Some(segment) = self.segments.get_mut(&segment) {
+            segment.used -= 1;
+            if !segment.draining {
+                self.classes[class].free.push_back(block);
+            }
+        }
+    }
+}
