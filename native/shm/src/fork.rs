@@ -204,6 +204,19 @@ impl Drop for Fd {
     }
 }
 
+/// Keeps a mapping from forked children, and messages out of core dumps.
+///
+/// # Safety
+/// The range is one mapping of the caller.
+pub(crate) unsafe fn keep_ours(at: *mut std::ffi::c_void, len: usize) -> rustix::io::Result<()> {
+    // SAFETY: the caller's promise; the advice changes no byte here.
+    unsafe { rustix::mm::madvise(at, len, Advice::LinuxDontFork)? };
+    // A kernel that cannot exclude it from dumps is no reason to stop.
+    // SAFETY: as above.
+    let _ = unsafe { rustix::mm::madvise(at, len, Advice::LinuxDontDump) };
+    Ok(())
+}
+
 /// A shared mapping that a forked child does not have.
 #[derive(Debug)]
 pub struct Map {
@@ -234,10 +247,7 @@ impl Map {
         };
         let map = Map { at: at.cast(), len, born: generation() };
         // SAFETY: exactly the range mapped above.
-        unsafe { rustix::mm::madvise(at, len, Advice::LinuxDontFork)? };
-        // Rings do not belong into core dumps; a kernel that cannot exclude them is no reason to stop.
-        // SAFETY: exactly the range mapped above.
-        let _ = unsafe { rustix::mm::madvise(at, len, Advice::LinuxDontDump) };
+        unsafe { keep_ours(at, len)? };
         Ok(map)
     }
 

@@ -100,10 +100,7 @@ impl PrivateMap {
         unsafe { rustix::mm::mprotect(at, len, MprotectFlags::READ | MprotectFlags::WRITE) }
             .map_err(system("mprotect"))?;
         // SAFETY: as above.
-        unsafe { rustix::mm::madvise(at, len, Advice::LinuxDontFork) }.map_err(system("madvise"))?;
-        // Messages do not belong into core dumps; a kernel that cannot exclude them is no reason to stop.
-        // SAFETY: as above.
-        let _ = unsafe { rustix::mm::madvise(at, len, Advice::LinuxDontDump) };
+        unsafe { fork::keep_ours(at, len) }.map_err(system("madvise"))?;
         Ok(map)
     }
 
