@@ -8,6 +8,60 @@ use shmzmq_core::error::Error;
 
 use crate::errors::raise;
 
+/// What the interpreter passes to a METH_FASTCALL|METH_KEYWORDS function, during the call.
+pub struct Call {
+    args: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    keywords: *mut ffi::PyObject,
+}
+
+impl Call {
+    /// # Safety
+    /// The arguments are those that the interpreter passed; it is gone before that call returns.
+    #[inline(always)]
+    pub unsafe fn new(
+        args: *const *mut ffi::PyObject,
+        count: ffi::Py_ssize_t,
+        keywords: *mut ffi::PyObject,
+    ) -> Call {
+        Call { args, count, keywords }
+    }
+
+    /// No arguments at all.
+    #[inline(always)]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0 && self.keywords.is_null()
+    }
+
+    /// The argument, borrowed, if it is the only one and by position.
+    #[inline(always)]
+    pub fn only(&self) -> Option<*mut ffi::PyObject> {
+        self.only_positional().filter(|_| self.keywords.is_null())
+    }
+
+    /// The same, whatever comes by keyword.
+    #[inline(always)]
+    pub fn only_positional(&self) -> Option<*mut ffi::PyObject> {
+        // SAFETY: `args` has `count` entries.
+        (self.count == 1).then(|| unsafe { *self.args })
+    }
+
+    pub fn positional(&self) -> ffi::Py_ssize_t {
+        self.count
+    }
+
+    /// The arguments in the order of `names`.
+    pub fn arguments<const N: usize>(
+        &self,
+        py: Python<'_>,
+        what: &str,
+        names: [&str; N],
+    ) -> PyResult<Arguments<N>> {
+        // SAFETY: `new`'s caller vouches for them.
+        unsafe { Arguments::parse(py, what, names, self.args, self.count, self.keywords) }
+    }
+}
+
 /// Arguments of a fast call by position or keyword, in the order of `names`.
 pub struct Arguments<const N: usize> {
     values: [*mut ffi::PyObject; N],
@@ -16,7 +70,7 @@ pub struct Arguments<const N: usize> {
 impl<const N: usize> Arguments<N> {
     /// # Safety
     /// The arguments are those that the interpreter passed to a METH_FASTCALL|METH_KEYWORDS function.
-    pub unsafe fn parse(
+    unsafe fn parse(
         py: Python<'_>,
         what: &str,
         names: [&str; N],
@@ -60,6 +114,18 @@ impl<const N: usize> Arguments<N> {
             return Err(PyTypeError::new_err(format!("{what}() missing required argument: '{name}'")));
         }
         Ok(self.values[index])
+    }
+
+    pub fn required_object<'py>(
+        &self,
+        py: Python<'py>,
+        index: usize,
+        what: &str,
+        name: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let value = self.required(index, what, name)?;
+        // SAFETY: borrowed from the caller's arguments, alive during the call.
+        Ok(unsafe { Bound::from_borrowed_ptr(py, value) })
     }
 
     pub fn get<'py>(&self, py: Python<'py>, index: usize) -> Option<Bound<'py, PyAny>> {

@@ -14,7 +14,7 @@ use shmzmq_core::error::Error;
 use shmzmq_core::origin::Origin;
 use shmzmq_core::socket::{Interest, Socket as Core};
 
-use crate::arguments::Arguments;
+use crate::arguments::Call;
 use crate::block::Block;
 use crate::errors::{bug, raise};
 use crate::frame;
@@ -27,7 +27,7 @@ use crate::waiting::{DONTWAIT, SNDMORE, until_done};
 
 /// Runs the body of a raw method: errors and panics become exceptions.
 #[inline(always)]
-pub unsafe fn raw(
+unsafe fn raw(
     slf: *mut ffi::PyObject,
     body: impl FnOnce(Python<'_>, &Socket) -> PyResult<*mut ffi::PyObject>,
 ) -> *mut ffi::PyObject {
@@ -52,33 +52,28 @@ fn none() -> *mut ffi::PyObject {
     unsafe { ffi::Py_NewRef(ffi::Py_None()) }
 }
 
-unsafe extern "C" fn send(
-    slf: *mut ffi::PyObject,
-    args: *const *mut ffi::PyObject,
-    count: ffi::Py_ssize_t,
-    keywords: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: called by the interpreter as METH_FASTCALL|METH_KEYWORDS with a Socket.
-    unsafe {
-        raw(slf, |py, socket| {
-            if count == 1 && keywords.is_null() {
-                return send_one(py, socket, *args, 0);
-            }
-            let names = ["data", "flags", "copy", "track", "routing_id", "group"];
-            let given = Arguments::parse(py, "send", names, args, count, keywords)?;
-            given.refuse_drafts(py)?;
-            let data = given.required(0, "send", "data")?;
-            // A Frame is never copied on its way, so it is tracked whatever `copy` says (pyzmq's rule).
-            let tracked =
-                given.truth(py, 3, false)? && (!given.truth(py, 2, true)? || frame::is_tracked(py, data));
-            let tracker = if tracked { frame::done_tracker(py, data)? } else { none() };
-            // A send that fails lets go of it.
-            let tracker = Bound::from_owned_ptr(py, tracker);
-            send_one(py, socket, data, given.int(py, 1)?)?;
-            // By now the bytes are in a ring or a queue: the caller may change its buffer.
-            Ok(tracker.into_ptr())
-        })
+fn send(py: Python<'_>, socket: &Socket, call: Call) -> PyResult<*mut ffi::PyObject> {
+    if let Some(data) = call.only() {
+        // SAFETY: an argument of the running call.
+        return unsafe { send_one(py, socket, data, 0) };
     }
+    let names = ["data", "flags", "copy", "track", "routing_id", "group"];
+    let given = call.arguments(py, "send", names)?;
+    given.refuse_drafts(py)?;
+    let data = given.required(0, "send", "data")?;
+    // A Frame is never copied on its way, so it is tracked whatever `copy` says (pyzmq's rule).
+    // SAFETY: `data` is an argument of the running call, here and below.
+    let is_frame = || unsafe { frame::is_tracked(py, data) };
+    let tracked = given.truth(py, 3, false)? && (!given.truth(py, 2, true)? || is_frame());
+    // SAFETY: as above.
+    let tracker = if tracked { unsafe { frame::done_tracker(py, data)? } } else { none() };
+    // A send that fails lets go of it.
+    // SAFETY: a new reference that nobody else owns.
+    let tracker = unsafe { Bound::from_owned_ptr(py, tracker) };
+    // SAFETY: as above.
+    unsafe { send_one(py, socket, data, given.int(py, 1)?)? };
+    // By now the bytes are in a ring or a queue: the caller may change its buffer.
+    Ok(tracker.into_ptr())
 }
 
 #[inline]
@@ -100,30 +95,22 @@ unsafe fn send_one(
     Ok(none())
 }
 
-unsafe extern "C" fn send_multipart(
-    slf: *mut ffi::PyObject,
-    args: *const *mut ffi::PyObject,
-    count: ffi::Py_ssize_t,
-    keywords: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: called by the interpreter as METH_FASTCALL|METH_KEYWORDS with a Socket.
-    unsafe {
-        raw(slf, |py, socket| {
-            if count == 1 && keywords.is_null() {
-                send_parts(py, socket, &Bound::from_borrowed_ptr(py, *args), 0)?;
-                return Ok(none());
-            }
-            let names = ["msg_parts", "flags", "copy", "track", "routing_id", "group"];
-            let given = Arguments::parse(py, "send_multipart", names, args, count, keywords)?;
-            given.refuse_drafts(py)?;
-            let parts = Bound::from_borrowed_ptr(py, given.required(0, "send_multipart", "msg_parts")?);
-            send_parts(py, socket, &parts, given.int(py, 1)?)?;
-            if given.truth(py, 2, true)? || !given.truth(py, 3, false)? {
-                return Ok(none());
-            }
-            frame::done_tracker(py, parts.as_ptr())
-        })
+fn send_multipart(py: Python<'_>, socket: &Socket, call: Call) -> PyResult<*mut ffi::PyObject> {
+    if let Some(parts) = call.only() {
+        // SAFETY: an argument of the running call.
+        send_parts(py, socket, &unsafe { Bound::from_borrowed_ptr(py, parts) }, 0)?;
+        return Ok(none());
     }
+    let names = ["msg_parts", "flags", "copy", "track", "routing_id", "group"];
+    let given = call.arguments(py, "send_multipart", names)?;
+    given.refuse_drafts(py)?;
+    let parts = given.required_object(py, 0, "send_multipart", "msg_parts")?;
+    send_parts(py, socket, &parts, given.int(py, 1)?)?;
+    if given.truth(py, 2, true)? || !given.truth(py, 3, false)? {
+        return Ok(none());
+    }
+    // SAFETY: a live object.
+    unsafe { frame::done_tracker(py, parts.as_ptr()) }
 }
 
 /// Sends all parts as one message, or none: their types are checked before the first goes anywhere.
@@ -157,28 +144,18 @@ fn send_parts(py: Python<'_>, socket: &Socket, parts: &Bound<'_, PyAny>, flags: 
     Ok(())
 }
 
-unsafe extern "C" fn recv(
-    slf: *mut ffi::PyObject,
-    args: *const *mut ffi::PyObject,
-    count: ffi::Py_ssize_t,
-    keywords: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: called by the interpreter as METH_FASTCALL|METH_KEYWORDS with a Socket.
-    unsafe {
-        raw(slf, |py, socket| {
-            if count == 0 && keywords.is_null() {
-                return recv_one(py, socket, 0, Become::Bytes).map(|(made, _)| made);
-            }
-            let names = ["flags", "copy", "track"];
-            let given = Arguments::parse(py, "recv", names, args, count, keywords)?;
-            let flags = given.int(py, 0)?;
-            if given.truth(py, 1, true)? {
-                return recv_one(py, socket, flags, Become::Bytes).map(|(made, _)| made);
-            }
-            let (made, more, origin) = recv_memory(py, socket, flags)?;
-            Ok(frame::received(py, made, more, origin, given.truth(py, 2, false)?)?.into_ptr())
-        })
+fn recv(py: Python<'_>, socket: &Socket, call: Call) -> PyResult<*mut ffi::PyObject> {
+    if call.is_empty() {
+        return recv_one(py, socket, 0, Become::Bytes).map(|(made, _)| made);
     }
+    let names = ["flags", "copy", "track"];
+    let given = call.arguments(py, "recv", names)?;
+    let flags = given.int(py, 0)?;
+    if given.truth(py, 1, true)? {
+        return recv_one(py, socket, flags, Become::Bytes).map(|(made, _)| made);
+    }
+    let (made, more, origin) = recv_memory(py, socket, flags)?;
+    Ok(frame::received(py, made, more, origin, given.truth(py, 2, false)?)?.into_ptr())
 }
 
 /// One frame as memory for a Frame, whether more follow, and the connection it came over.
@@ -221,27 +198,17 @@ fn take_one(py: Python<'_>, socket: &Socket, flags: i64, become_: Become) -> PyR
     Ok((sink, more))
 }
 
-unsafe extern "C" fn recv_multipart(
-    slf: *mut ffi::PyObject,
-    args: *const *mut ffi::PyObject,
-    count: ffi::Py_ssize_t,
-    keywords: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: called by the interpreter as METH_FASTCALL|METH_KEYWORDS with a Socket.
-    unsafe {
-        raw(slf, |py, socket| {
-            if count == 0 && keywords.is_null() {
-                return recv_all(py, socket, 0);
-            }
-            let names = ["flags", "copy", "track"];
-            let given = Arguments::parse(py, "recv_multipart", names, args, count, keywords)?;
-            let flags = given.int(py, 0)?;
-            if given.truth(py, 1, true)? {
-                return recv_all(py, socket, flags);
-            }
-            recv_frames(py, socket, flags, given.truth(py, 2, false)?)
-        })
+fn recv_multipart(py: Python<'_>, socket: &Socket, call: Call) -> PyResult<*mut ffi::PyObject> {
+    if call.is_empty() {
+        return recv_all(py, socket, 0);
     }
+    let names = ["flags", "copy", "track"];
+    let given = call.arguments(py, "recv_multipart", names)?;
+    let flags = given.int(py, 0)?;
+    if given.truth(py, 1, true)? {
+        return recv_all(py, socket, flags);
+    }
+    recv_frames(py, socket, flags, given.truth(py, 2, false)?)
 }
 
 /// All frames of one message. The rest of a message is always there once its first frame is.
@@ -282,67 +249,56 @@ fn recv_frames(py: Python<'_>, socket: &Socket, flags: i64, track: bool) -> PyRe
     Ok(frames.into_ptr())
 }
 
-unsafe extern "C" fn recv_into(
-    slf: *mut ffi::PyObject,
-    args: *const *mut ffi::PyObject,
-    count: ffi::Py_ssize_t,
-    keywords: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: called by the interpreter as METH_FASTCALL|METH_KEYWORDS with a Socket.
-    unsafe {
-        raw(slf, |py, socket| {
-            if count != 1 {
-                let text = format!("recv_into() takes exactly one positional argument ({count} given)");
-                return Err(PyTypeError::new_err(text));
-            }
-            let names = ["", "nbytes", "flags"];
-            let given = Arguments::parse(py, "recv_into", names, args, count, keywords)?;
-            let mut room = Writable::new(py, *args)?;
-            room.limit(given.int(py, 1)?)?;
-            let flags = given.int(py, 2)?;
-            until_done(py, socket.core(py)?, Interest::Receive, flags, |core| core.try_recv(&mut room))?;
-            room.finish(py);
-            Ok(room.size.into_pyobject(py)?.into_ptr())
-        })
-    }
+fn recv_into(py: Python<'_>, socket: &Socket, call: Call) -> PyResult<*mut ffi::PyObject> {
+    let Some(buffer) = call.only_positional() else {
+        let count = call.positional();
+        let text = format!("recv_into() takes exactly one positional argument ({count} given)");
+        return Err(PyTypeError::new_err(text));
+    };
+    let names = ["", "nbytes", "flags"];
+    let given = call.arguments(py, "recv_into", names)?;
+    // SAFETY: an argument of the running call.
+    let mut room = unsafe { Writable::new(py, buffer)? };
+    room.limit(given.int(py, 1)?)?;
+    let flags = given.int(py, 2)?;
+    until_done(py, socket.core(py)?, Interest::Receive, flags, |core| core.try_recv(&mut room))?;
+    room.finish(py);
+    Ok(room.size.into_pyobject(py)?.into_ptr())
 }
 
-unsafe extern "C" fn alloc(
-    slf: *mut ffi::PyObject,
-    args: *const *mut ffi::PyObject,
-    count: ffi::Py_ssize_t,
-    keywords: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: called by the interpreter as METH_FASTCALL|METH_KEYWORDS with a Socket.
-    unsafe {
-        raw(slf, |py, socket| {
-            let given = Arguments::parse(py, "alloc", ["nbytes", "flags"], args, count, keywords)?;
-            let nbytes = Bound::from_borrowed_ptr(py, given.required(0, "alloc", "nbytes")?);
-            let nbytes: i64 = nbytes.extract()?;
-            let flags = given.int(py, 1)?;
-            let Ok(len) = usize::try_from(nbytes) else {
-                return Err(PyValueError::new_err(format!("nbytes={nbytes} is negative")));
-            };
-            let patient = flags & DONTWAIT == 0;
-            let core = socket.core(py)?.clone();
-            let attempt = |_: &Core| core.context.try_alloc(&core, len, patient);
-            let block = until_done(py, &core, Interest::Memory, flags, attempt)?;
-            Ok(Bound::new(py, Block::new(block, len))?.into_any().into_ptr())
-        })
-    }
+fn alloc(py: Python<'_>, socket: &Socket, call: Call) -> PyResult<*mut ffi::PyObject> {
+    let given = call.arguments(py, "alloc", ["nbytes", "flags"])?;
+    let nbytes: i64 = given.required_object(py, 0, "alloc", "nbytes")?.extract()?;
+    let flags = given.int(py, 1)?;
+    let Ok(len) = usize::try_from(nbytes) else {
+        return Err(PyValueError::new_err(format!("nbytes={nbytes} is negative")));
+    };
+    let patient = flags & DONTWAIT == 0;
+    let core = socket.core(py)?.clone();
+    let attempt = |_: &Core| core.context.try_alloc(&core, len, patient);
+    let block = until_done(py, &core, Interest::Memory, flags, attempt)?;
+    Ok(Bound::new(py, Block::new(block, len))?.into_any().into_ptr())
 }
 
-const fn method(
-    name: &'static CStr,
-    call: ffi::PyCFunctionFastWithKeywords,
-    doc: &'static CStr,
-) -> ffi::PyMethodDef {
-    ffi::PyMethodDef {
-        ml_name: name.as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: call },
-        ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
-        ml_doc: doc.as_ptr(),
-    }
+/// A raw method whose body is a function of (`Python`, `&Socket`, `Call`).
+macro_rules! method {
+    ($name:literal, $body:path, $doc:literal $(,)?) => {{
+        unsafe extern "C" fn call(
+            slf: *mut ffi::PyObject,
+            args: *const *mut ffi::PyObject,
+            count: ffi::Py_ssize_t,
+            keywords: *mut ffi::PyObject,
+        ) -> *mut ffi::PyObject {
+            // SAFETY: called by the interpreter as METH_FASTCALL|METH_KEYWORDS with a Socket.
+            unsafe { raw(slf, |py, socket| $body(py, socket, Call::new(args, count, keywords))) }
+        }
+        ffi::PyMethodDef {
+            ml_name: $name.as_ptr(),
+            ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: call },
+            ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
+            ml_doc: $doc.as_ptr(),
+        }
+    }};
 }
 
 /// A table that the interpreter keeps pointers into.
@@ -352,38 +308,38 @@ struct Methods([ffi::PyMethodDef; 8]);
 unsafe impl Sync for Methods {}
 
 static METHODS: Methods = Methods([
-    method(
+    method!(
         c"send",
         send,
         c"send($self, data, flags=0, copy=True, track=False, routing_id=None, group=None)\n--\n\nSend one frame.",
     ),
-    method(
+    method!(
         c"send_multipart",
         send_multipart,
         c"send_multipart($self, msg_parts, flags=0, copy=True, track=False, routing_id=None, group=None)\n--\n\nSend one whole message.",
     ),
-    method(c"recv", recv, c"recv($self, flags=0, copy=True, track=False)\n--\n\nReceive one frame."),
-    method(
+    method!(c"recv", recv, c"recv($self, flags=0, copy=True, track=False)\n--\n\nReceive one frame."),
+    method!(
         c"recv_multipart",
         recv_multipart,
         c"recv_multipart($self, flags=0, copy=True, track=False)\n--\n\nReceive one whole message.",
     ),
-    method(
+    method!(
         c"recv_into",
         recv_into,
         c"recv_into($self, buffer, /, *, nbytes=0, flags=0)\n--\n\nReceive one frame into memory you own.",
     ),
-    method(
+    method!(
         c"alloc",
         alloc,
         c"alloc($self, nbytes, flags=0)\n--\n\nMemory for one frame, to be filled in place.",
     ),
-    method(
+    method!(
         c"send_many",
         send_many,
         c"send_many($self, messages, flags=0, copy=True)\n--\n\nSend a burst of messages.",
     ),
-    method(
+    method!(
         c"recv_many",
         recv_many,
         c"recv_many($self, max=1000, timeout=None, multipart=False, copy=True)\n--\n\nReceive the messages that are there.",

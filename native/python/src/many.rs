@@ -8,11 +8,10 @@ use shmzmq_core::error::Error;
 use shmzmq_core::message::{Payload, Sink};
 use shmzmq_core::socket::{Interest, Socket as Core};
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, Call};
 use crate::batch::Batch;
 use crate::errors::raise;
 use crate::frame;
-use crate::hot::raw;
 use crate::sink::{Become, PySink};
 use crate::socket::Socket;
 use crate::waiting::{DONTWAIT, SNDMORE, Stop, wait_for};
@@ -22,27 +21,17 @@ const MAX: usize = 1000;
 /// Room for this many frames is made before the first is received.
 const USUAL: usize = 128;
 
-pub unsafe extern "C" fn send_many(
-    slf: *mut ffi::PyObject,
-    args: *const *mut ffi::PyObject,
-    count: ffi::Py_ssize_t,
-    keywords: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: called by the interpreter as METH_FASTCALL|METH_KEYWORDS with a Socket.
-    unsafe {
-        raw(slf, |py, socket| {
-            let names = ["messages", "flags", "copy"];
-            let given = Arguments::parse(py, "send_many", names, args, count, keywords)?;
-            let messages = Bound::from_borrowed_ptr(py, given.required(0, "send_many", "messages")?);
-            let flags = given.int(py, 1)?;
-            if flags & SNDMORE != 0 {
-                return Err(PyValueError::new_err("SNDMORE: send_many sends whole messages"));
-            }
-            let mut batch = Batch::new(py, &messages)?;
-            send_all(py, socket, &mut batch, flags & DONTWAIT == 0)?;
-            Ok(batch.sent.into_pyobject(py)?.into_ptr())
-        })
+pub fn send_many(py: Python<'_>, socket: &Socket, call: Call) -> PyResult<*mut ffi::PyObject> {
+    let names = ["messages", "flags", "copy"];
+    let given = call.arguments(py, "send_many", names)?;
+    let messages = given.required_object(py, 0, "send_many", "messages")?;
+    let flags = given.int(py, 1)?;
+    if flags & SNDMORE != 0 {
+        return Err(PyValueError::new_err("SNDMORE: send_many sends whole messages"));
     }
+    let mut batch = Batch::new(py, &messages)?;
+    send_all(py, socket, &mut batch, flags & DONTWAIT == 0)?;
+    Ok(batch.sent.into_pyobject(py)?.into_ptr())
 }
 
 /// Sends until all is accepted, or an error or the end of the time comes; that is raised only if nothing
@@ -147,30 +136,20 @@ pub fn milliseconds(timeout: &Bound<'_, PyAny>) -> PyResult<i64> {
     Ok(if timeout < 0.0 { -1 } else { timeout.ceil() as i64 })
 }
 
-pub unsafe extern "C" fn recv_many(
-    slf: *mut ffi::PyObject,
-    args: *const *mut ffi::PyObject,
-    count: ffi::Py_ssize_t,
-    keywords: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: called by the interpreter as METH_FASTCALL|METH_KEYWORDS with a Socket.
-    unsafe {
-        raw(slf, |py, socket| {
-            let names = ["max", "timeout", "multipart", "copy"];
-            let given = Arguments::parse(py, "recv_many", names, args, count, keywords)?;
-            let wish = Wish::new(py, &given)?;
-            if wish.frames {
-                return Ok(recv_frames(py, socket, &wish)?.into_ptr());
-            }
-            let frames = Vec::with_capacity(wish.max.min(USUAL));
-            let mut sink = Received { py, one: PySink::new(Become::Bytes), frames, failed: false };
-            let messages = recv_some(py, socket, &wish, &mut sink)?;
-            if sink.failed {
-                return Err(raise(py, &Error::NoRoom));
-            }
-            Ok(listed(py, sink.frames, messages, &wish)?.into_ptr())
-        })
+pub fn recv_many(py: Python<'_>, socket: &Socket, call: Call) -> PyResult<*mut ffi::PyObject> {
+    let names = ["max", "timeout", "multipart", "copy"];
+    let given = call.arguments(py, "recv_many", names)?;
+    let wish = Wish::new(py, &given)?;
+    if wish.frames {
+        return Ok(recv_frames(py, socket, &wish)?.into_ptr());
     }
+    let frames = Vec::with_capacity(wish.max.min(USUAL));
+    let mut sink = Received { py, one: PySink::new(Become::Bytes), frames, failed: false };
+    let messages = recv_some(py, socket, &wish, &mut sink)?;
+    if sink.failed {
+        return Err(raise(py, &Error::NoRoom));
+    }
+    Ok(listed(py, sink.frames, messages, &wish)?.into_ptr())
 }
 
 fn recv_some(py: Python<'_>, socket: &Socket, wish: &Wish, sink: &mut Received<'_>) -> PyResult<usize> {
