@@ -1,4 +1,4 @@
-"""What the files on publish-subscribe share: the two types of each side, and both sides tuned in."""
+"""What several files share: a flow from one socket to another, and publish-subscribe with all tuned in."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ from kit import subscribe, tune_in
 
 PUBLISHERS = ("PUB", "XPUB")
 SUBSCRIBERS = ("SUB", "XSUB")
+
+
+@pytest.fixture
+def flow(zmq, sockets, endpoint):
+    """A PUSH connected to a bound PULL."""
+    push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
+    pull.bind(endpoint)
+    push.connect(endpoint)
+    return push, pull
 
 
 @pytest.fixture(params=PUBLISHERS)

@@ -61,15 +61,6 @@ def settle(condition, what, cap=CAP):
 
 
 @pytest.fixture
-def flow(zmq, sockets, endpoint):
-    """A PUSH connected to a bound PULL."""
-    push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
-    pull.bind(endpoint)
-    push.connect(endpoint)
-    return push, pull
-
-
-@pytest.fixture
 def ipc_flow(zmq, sockets, ipc):
     """A PUSH connected to a bound PULL, over ipc, which know each other."""
     push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)

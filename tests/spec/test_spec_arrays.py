@@ -27,17 +27,8 @@ BEYOND_INLINE = 100_000
 
 
 @pytest.fixture
-def flow(zmq, sockets, endpoint):
-    """A PUSH connected to a bound PULL."""
-    push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
-    pull.bind(endpoint)
-    push.connect(endpoint)
-    return push, pull
-
-
-@pytest.fixture
 def inproc_flow(zmq, sockets, inproc):
-    """The same, for what does not depend on the transport."""
+    """A flow for what does not depend on the transport."""
     push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
     pull.bind(inproc)
     push.connect(inproc)

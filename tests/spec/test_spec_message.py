@@ -19,15 +19,6 @@ import pytest
 from kit import CAP, drain, expect, expect_error, expect_nothing, marry, wait_until
 
 
-@pytest.fixture
-def flow(zmq, sockets, endpoint):
-    """A PUSH connected to a bound PULL."""
-    push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
-    pull.bind(endpoint)
-    push.connect(endpoint)
-    return push, pull
-
-
 def pattern(size: int) -> bytes:
     """Bytes in which a shift, a hole or a repeat shows: 251 is prime to every block size."""
     return (bytes(range(251)) * (size // 251 + 1))[:size]

@@ -16,15 +16,6 @@ from kit import CAP, expect, expect_error
 APART = 64 * 1024
 
 
-@pytest.fixture
-def flow(zmq, sockets, endpoint):
-    """A PUSH connected to a bound PULL."""
-    push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
-    pull.bind(endpoint)
-    push.connect(endpoint)
-    return push, pull
-
-
 class Holder:
     """An object that gives its buffer out of band, and keeps whatever comes back."""
 
