@@ -365,7 +365,6 @@ class ShmOption(IntEnum):
 
     SPIN_US = 1000
     IPC_FILE_MODE = 1001
-    IPC_MODE = 1002
     IPC_TAKEOVER = 1003
     REDELIVER = 1004
     RING_BYTES = 1005
@@ -375,6 +374,7 @@ class ShmOption(IntEnum):
     ARENA_MAX = 1009, _OptType.int64
     SHM_MAX = 1010, _OptType.int64
     """Of the process: `Context.set`."""
+    IPC_MODE = 1011
 
 
 class Overflow(IntEnum):

@@ -160,11 +160,11 @@ _BOOL: Final = "0 or 1"
 _TRUTH: Final = "0 or non-zero"
 _NEXT: Final[Effect] = "next bind or connect"
 
-_NO_TCP: Final = "tcp:// is not served yet"
+_NO_RAW_TCP: Final = "ROUTER speaks ZMTP only"
+_NO_PROXY: Final = "no proxy is used yet: while SOCKS_PROXY is set, connecting over tcp raises ENOTSUP"
 _NO_SECURITY: Final = "no security mechanism but NULL exists yet"
 _NO_FILTERS: Final = "no peer is filtered yet"
-_NO_STREAM: Final = "the STREAM socket does not exist yet"
-_NO_HEARTBEAT: Final = "no heartbeats are sent yet"
+_OWN_BUFFERS: Final = "how messages share buffers is not up to the program"
 _NO_TRANSPORT: Final = "its transport is not served"
 _NOT_BUILT: Final = "libzmq as pyzmq ships it refuses this option with EINVAL, and so does shmzmq"
 _LEAST_BUSY: Final = "the least busy I/O thread is taken"
@@ -220,7 +220,7 @@ _IDENTITY_ROWS: Final = (
     _row(_S.ROUTER_HANDOVER, "a new peer takes over a routing id that is in use", **_TRUTHY, **_WRITE_ONLY,
          applies_to=_ROUTERS),
     _row(_S.ROUTER_RAW, "ROUTER speaks raw tcp (deprecated: STREAM)", **_TRUTHY, **_WRITE_ONLY, **_REMEMBER,
-         reason=_NO_TCP, applies_to=_ROUTERS),
+         reason=_NO_RAW_TCP, applies_to=_ROUTERS),
     _row(_S.PROBE_ROUTER, "send an empty message to each new peer", **_TRUTHY, **_WRITE_ONLY,
          applies_to=_ROUTERS | {_T.REQ, _T.DEALER}),
     _row(_S.CONNECT_ROUTING_ID, "routing id for the peer of the next connect", unit="bytes", minimum=1,
@@ -233,8 +233,7 @@ _IDENTITY_ROWS: Final = (
     _row(_S.REQ_RELAXED, "REQ may send again without having received a reply", **_TRUTHY, **_WRITE_ONLY,
          applies_to=frozenset({_T.REQ})),
     _row(_S.STREAM_NOTIFY, "STREAM delivers an empty message at connect and disconnect", unit=_BOOL,
-         choices=(0, 1), default=1, **_WRITE_ONLY, **_REMEMBER, reason=_NO_STREAM,
-         applies_to=frozenset({_T.STREAM})),
+         choices=(0, 1), default=1, **_WRITE_ONLY, applies_to=frozenset({_T.STREAM})),
 )  # fmt: skip
 
 _PUBSUB_ROWS: Final = (
@@ -275,9 +274,9 @@ _QUEUE_ROWS: Final = (
     _row(_S.MAXMSGSIZE, "a peer that sends more is disconnected; negative = no limit", unit="bytes",
          default=-1),
     _row(_S.SNDBUF, "kernel send buffer; -1 = the system's", unit="bytes", minimum=-1, default=-1,
-         effect=_NEXT, **_REMEMBER, reason=_NO_TCP),
+         effect=_NEXT),
     _row(_S.RCVBUF, "kernel receive buffer; -1 = the system's", unit="bytes", minimum=-1, default=-1,
-         effect=_NEXT, **_REMEMBER, reason=_NO_TCP),
+         effect=_NEXT),
     _row(_S.IMMEDIATE, "queue only to peers that are connected", **_FLAG, effect=_NEXT),
     _refused(_S.IN_BATCH_SIZE, "bytes read from a connection at once; draft"),
     _refused(_S.OUT_BATCH_SIZE, "bytes written to a connection at once; draft"),
@@ -327,15 +326,14 @@ _CONNECTION_ROWS: Final = (
          minimum=0, default=0),
     _row(_S.HANDSHAKE_IVL, "how long a handshake may take; 0 = for ever", unit=_MS, minimum=0, default=30000,
          effect=_NEXT),
-    _row(_S.HEARTBEAT_IVL, "interval of PINGs; 0 = none", unit=_MS, minimum=0, default=0, effect=_NEXT,
-         **_REMEMBER, reason=_NO_HEARTBEAT),
+    _row(_S.HEARTBEAT_IVL, "interval of PINGs; 0 = none", unit=_MS, minimum=0, default=0, effect=_NEXT),
     # On the wire in tenths of a second, 16 bit unsigned (RFC 37, PING): -99 is cut to 0 and so is allowed.
     _row(_S.HEARTBEAT_TTL, "how long the peer may hear nothing before it gives up; 0 = for ever", unit=_MS,
-         minimum=-99, maximum=6553599, step=100, default=0, effect=_NEXT, **_REMEMBER, reason=_NO_HEARTBEAT),
+         minimum=-99, maximum=6553599, step=100, default=0, effect=_NEXT),
     _row(_S.HEARTBEAT_TIMEOUT, "how long to wait for a PONG; -1 reads as HEARTBEAT_IVL", unit=_MS, minimum=0,
-         default=-1, effect=_NEXT, **_REMEMBER, reason=_NO_HEARTBEAT),
+         default=-1, effect=_NEXT),
     _row(_S.USE_FD, "bind on this listening descriptor; -1 = make one", unit="file descriptor", minimum=-1,
-         default=-1, effect=_NEXT, **_REFUSE, reason=_NOT_YET),
+         default=-1, effect=_NEXT),
     _row(_S.METADATA, "property shown to peers in the handshake; draft", unit="bytes", form="X-name:value",
          effect=_NEXT, **_WRITE_ONLY, **_REMEMBER, reason=_NOT_YET),
     _row(_S.HELLO_MSG, "first message to each new peer; empty = none; draft", unit="bytes", minimum=0,
@@ -349,29 +347,27 @@ _CONNECTION_ROWS: Final = (
 )  # fmt: skip
 
 _NETWORK_ROWS: Final = (
-    _row(_S.IPV6, "use IPv6 too", **_FLAG, effect=_NEXT, **_REMEMBER, reason=_NO_TCP),
+    _row(_S.IPV6, "use IPv6 too", **_FLAG, effect=_NEXT),
     _row(_S.IPV4ONLY, "the opposite of IPV6 (deprecated); setting one sets both", **_FLAG | {"default": 1},
-         effect=_NEXT, **_REMEMBER, reason=_NO_TCP),
+         effect=_NEXT),
     _row(_S.TCP_KEEPALIVE, "SO_KEEPALIVE; -1 = the system's", unit="-1, 0 or 1", choices=(-1, 0, 1),
-         default=-1, effect=_NEXT, **_REMEMBER, reason=_NO_TCP),
+         default=-1, effect=_NEXT),
     _row(_S.TCP_KEEPALIVE_CNT, "TCP_KEEPCNT; -1 = the system's", unit="probes", minimum=-1, default=-1,
-         effect=_NEXT, **_REMEMBER, reason=_NO_TCP),
+         effect=_NEXT),
     _row(_S.TCP_KEEPALIVE_IDLE, "TCP_KEEPIDLE; -1 = the system's", unit="seconds", minimum=-1, default=-1,
-         effect=_NEXT, **_REMEMBER, reason=_NO_TCP),
+         effect=_NEXT),
     _row(_S.TCP_KEEPALIVE_INTVL, "TCP_KEEPINTVL; -1 = the system's", unit="seconds", minimum=-1, default=-1,
-         effect=_NEXT, **_REMEMBER, reason=_NO_TCP),
-    _row(_S.TCP_MAXRT, "TCP_USER_TIMEOUT; 0 = the system's", unit=_MS, minimum=0, default=0, effect=_NEXT,
-         **_REMEMBER, reason=_NO_TCP),
-    _row(_S.TOS, "type of service of packets", unit="IP TOS byte", minimum=0, default=0, effect=_NEXT,
-         **_REMEMBER, reason=_NO_TCP),
+         effect=_NEXT),
+    _row(_S.TCP_MAXRT, "TCP_USER_TIMEOUT; 0 = the system's", unit=_MS, minimum=0, default=0, effect=_NEXT),
+    _row(_S.TOS, "type of service of packets", unit="IP TOS byte", minimum=0, default=0, effect=_NEXT),
     _row(_S.BINDTODEVICE, "use only this network interface", unit="bytes", minimum=1, maximum=16, default=b"",
-         effect=_NEXT, **_REMEMBER, reason=_NO_TCP),
+         effect=_NEXT),
     _row(_S.SOCKS_PROXY, "SOCKS5 proxy, host:port", unit="bytes", minimum=1, default=b"", effect=_NEXT,
-         **_REMEMBER, reason=_NO_TCP),
+         **_REMEMBER, reason=_NO_PROXY),
     _row(_S.SOCKS_USERNAME, "name for the proxy; draft", unit="bytes", minimum=0, maximum=255,
-         default=b"", effect=_NEXT, **_REMEMBER, reason=_NO_TCP),
+         default=b"", effect=_NEXT, **_REMEMBER, reason=_NO_PROXY),
     _row(_S.SOCKS_PASSWORD, "password for the proxy; draft", unit="bytes", minimum=0, maximum=255,
-         default=b"", effect=_NEXT, **_REMEMBER, reason=_NO_TCP),
+         default=b"", effect=_NEXT, **_REMEMBER, reason=_NO_PROXY),
     _row(_S.LOOPBACK_FASTPATH, "Windows' short cut for loopback; draft", unit=_TRUTH, default=0, effect=_NEXT,
          **_REMEMBER, reason=_NO_EFFECT),
     _row(_S.RATE, "multicast rate", unit="kilobits per second", minimum=1, default=100, effect=_NEXT,
@@ -446,8 +442,7 @@ _SHM_ROWS: Final = (
     _row(ShmOption.IPC_FILE_MODE, "permissions of an ipc socket file; -1 = by umask", unit="file mode",
          minimum=-1, maximum=0o777, default=-1, effect=_NEXT),
     _row(ShmOption.IPC_MODE, "how ipc moves messages: rings where possible, ZMTP only, or rings or nothing",
-         unit="0 auto, 1 zmtp, 2 ring", choices=(0, 1, 2), default=0, effect=_NEXT, **_REFUSE,
-         reason=_NOT_YET),
+         unit="0 auto, 1 zmtp, 2 ring", choices=(0, 1, 2), default=0, effect=_NEXT),
     _row(ShmOption.IPC_TAKEOVER, "bind replaces a live listener on an ipc path", **_FLAG, effect=_NEXT),
     _row(ShmOption.REDELIVER, "what a dead ipc peer left unread goes to another live peer", **_FLAG,
          effect=_NEXT, **_REFUSE, reason=_NOT_YET),
@@ -512,10 +507,10 @@ CONTEXT_OPTIONS: Final[tuple[OptionRow, ...]] = (
                  unit="number", default=0, **_REMEMBER, reason=_ONE_THREAD),
     # pyzmq has no ContextOption for these three, but a Context takes their numbers.
     _context_row(10, "ZERO_COPY_RECV", "messages may share the buffer they were read into; draft", **_TRUTHY
-                 | {"default": 1}, **_REMEMBER, reason=_NO_TCP),
+                 | {"default": 1}, **_REMEMBER, reason=_OWN_BUFFERS),
     _context_row(ShmOption.SHM_MAX, "SHM_MAX", "bytes of shared memory that the process may make for large "
                  "messages; 0 = a quarter of the memory there is", unit="bytes", minimum=0, default=0),
-    _context_row(_S.IPV6, "IPV6", "IPV6 of new sockets", **_TRUTHY, **_REMEMBER, reason=_NO_TCP),
+    _context_row(_S.IPV6, "IPV6", "IPV6 of new sockets", **_TRUTHY),
     _context_row(_S.BLOCKY, "BLOCKY", "0: new sockets have LINGER 0", **_TRUTHY | {"default": 1}),
 )  # fmt: skip
 

@@ -42,7 +42,7 @@ from .options import (
     validate,
 )
 from .transports import Bound, transport_of
-from .transports.base import BindPlan
+from .transports.base import BindPlan, ConnectPlan
 
 if TYPE_CHECKING:
     import numpy
@@ -76,7 +76,9 @@ _NATIVE = frozenset(
         _O.XPUB_MANUAL, _O.XPUB_MANUAL_LAST_VALUE, _O.XPUB_NODROP, _O.ONLY_FIRST_SUBSCRIBE,
         _O.INVERT_MATCHING, _O.TOPICS_COUNT, _O.CONFLATE, _O.RECONNECT_STOP, _O.ROUTER_NOTIFY,
         ShmOption.SPIN_US, ShmOption.RING_BYTES, ShmOption.HWM_BYTES, ShmOption.OVERFLOW,
-        ShmOption.ARENA_MAX,
+        ShmOption.ARENA_MAX, ShmOption.IPC_MODE, _O.IPV6, _O.TCP_KEEPALIVE, _O.TCP_KEEPALIVE_CNT,
+        _O.TCP_KEEPALIVE_IDLE, _O.TCP_KEEPALIVE_INTVL, _O.TCP_MAXRT, _O.TOS, _O.SNDBUF, _O.RCVBUF,
+        _O.CONNECT_TIMEOUT, _O.HEARTBEAT_IVL, _O.HEARTBEAT_TTL, _O.HEARTBEAT_TIMEOUT, _O.STREAM_NOTIFY,
     }
 )  # fmt: skip
 # The same, with bytes; they cannot be read.
@@ -91,7 +93,11 @@ _STATE: dict[int, Callable[[Socket[Any]], Any]] = {
     _O.FD: lambda socket: socket._fd(),
     _O.LAST_ENDPOINT: lambda socket: socket._last_endpoint,
     _O.ROUTING_ID: lambda socket: bytes(socket._routing_id()),
+    _O.IPV4ONLY: lambda socket: int(not socket._get_int(_O.IPV6)),
 }
+# The environment variable that gives IPC_MODE its default, and what it may say.
+_IPC_MODE_VARIABLE = "SHMZMQ_IPC"
+_IPC_MODES = {"auto": 0, "zmtp": 1, "ring": 2}
 
 # For these a second connect to the same endpoint does nothing (libzmq's rule, kept).
 _ONE_CONNECTION = frozenset({SocketType.REQ, SocketType.DEALER, SocketType.SUB, SocketType.PUB})
@@ -227,6 +233,14 @@ def _naming(error: ZMQError, addr: str | bytes) -> ZMQError:
     return error
 
 
+def _default_ipc_mode() -> int:
+    """IPC_MODE of a new socket. Raises ZMQError EINVAL if the environment says what is none."""
+    said = os.environ.get(_IPC_MODE_VARIABLE, "auto")
+    if said not in _IPC_MODES:
+        raise error_for(EINVAL, f"{_IPC_MODE_VARIABLE}={said!r}: needs {' or '.join(_IPC_MODES)}")
+    return _IPC_MODES[said]
+
+
 def _socket_number(socket_type: Any) -> int:
     """The number of a socket type. Raises TypeError for what is no integer, and for pyzmq's "not given"."""
     number = index(socket_type)
@@ -298,12 +312,15 @@ class Socket(NativeSocket, SocketAttributes, Generic[_ReturnT_co]):
         if ctx_or_socket is None or isinstance(ctx_or_socket, Socket):
             raise TypeError("context must be specified")
         number = _socket_number(socket_type)
+        ipc_mode = _default_ipc_mode()
         self.context = ctx_or_socket
         self._open(ctx_or_socket, number)
         self._type = SocketType(number)
         for row in SOCKET_OPTIONS:
             if self._type in row.default_by_type and row.number in _NATIVE:
                 self._set_int(row.number, row.default_by_type[self._type])
+        if ipc_mode:
+            self._set_int(ShmOption.IPC_MODE, ipc_mode)
         ctx_or_socket._give_defaults(self)
         _by_address[self._identity()] = self
         _flush_in_children()
@@ -438,7 +455,8 @@ class Socket(NativeSocket, SocketAttributes, Generic[_ReturnT_co]):
         Shape    takeover: replace a live listener on the same ipc path (None: option IPC_TAKEOVER).
         Raises   TypeError            not str or bytes.
                  ZMQError EADDRINUSE  the endpoint is in use; the text names the process.
-                 ZMQError             EINVAL, EPROTONOSUPPORT, ENAMETOOLONG, ENOENT, with the endpoint.
+                 ZMQError             EINVAL, EPROTONOSUPPORT, ENAMETOOLONG, ENOENT, with the endpoint; over
+                                      tcp also ENODEV, EADDRNOTAVAIL, EACCES, ENOTSUP.
         """
         endpoint = self._parse(addr)
         asked = (
@@ -448,6 +466,8 @@ class Socket(NativeSocket, SocketAttributes, Generic[_ReturnT_co]):
             backlog=self._get_int(_O.BACKLOG),
             file_mode=self.get(ShmOption.IPC_FILE_MODE),
             takeover=asked if takeover is None else takeover,
+            use_fd=self.get(_O.USE_FD),
+            device=self.get(_O.BINDTODEVICE),
         )
         try:
             bound = transport_of(endpoint).bind(self, endpoint, plan)
@@ -458,13 +478,15 @@ class Socket(NativeSocket, SocketAttributes, Generic[_ReturnT_co]):
     def connect(self, addr: str | bytes) -> _SocketContext[Self]:
         """Begin to reach an endpoint, which need not exist yet; a context manager that disconnects.
 
-        Raises   as bind, without EADDRINUSE and ENOENT.
+        Raises   as bind, without EADDRINUSE, EADDRNOTAVAIL, EACCES and ENOENT. The host of a tcp endpoint is
+                 looked up later, and again for each attempt: one that does not exist raises nothing.
         """
         endpoint = self._parse(addr)
         if self._type in _ONE_CONNECTION and endpoint.scheme != "inproc" and endpoint.text in self._connected:
             return _SocketContext(self, "connect", endpoint.text)
+        plan = ConnectPlan(proxy=self.get(_O.SOCKS_PROXY), device=self.get(_O.BINDTODEVICE))
         try:
-            connected = transport_of(endpoint).connect(self, endpoint)
+            connected = transport_of(endpoint).connect(self, endpoint, plan)
         except ZMQError as error:
             raise _naming(error, addr) from None
         _flush_in_children()
@@ -507,8 +529,13 @@ class Socket(NativeSocket, SocketAttributes, Generic[_ReturnT_co]):
         self._forget(self._connected, addr)
 
     def _forget(self, where: dict[str, list[Bound]], addr: str | bytes, *, keeps_pipes: bool = False) -> None:
-        text = self._parse(addr).text
+        endpoint = self._parse(addr)
+        text = endpoint.text
         bounds = where.get(text)
+        if not bounds:
+            # The host may be given by name, and what was bound is kept by number.
+            text = transport_of(endpoint).other_text(self, endpoint) or text
+            bounds = where.get(text)
         if not bounds:
             raise error_for(ENOENT, f"addr={addr!r}")
         bound = bounds.pop()
@@ -569,6 +596,9 @@ class Socket(NativeSocket, SocketAttributes, Generic[_ReturnT_co]):
                 return
             elif row.number in _MESSAGES:
                 self._set_message(row.number, value)
+        elif row.number == _O.IPV4ONLY:
+            self._set_int(_O.IPV6, int(not value))
+            return
         elif row.number in _NATIVE and self._type in row.applies_to:
             self._set_int(row.number, value)
             self._linger_was_set |= row.number == _O.LINGER

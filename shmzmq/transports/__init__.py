@@ -11,10 +11,15 @@ from ..endpoint import Endpoint
 from .base import Bound, Transport
 from .inproc import InprocTransport
 from .ipc import IpcTransport
+from .tcp import TcpTransport
 
 __all__ = ["TRANSPORTS", "Bound", "Transport", "transport_of"]
 
-TRANSPORTS: Final[dict[str, Transport]] = {"inproc": InprocTransport(), "ipc": IpcTransport()}
+TRANSPORTS: Final[dict[str, Transport]] = {
+    "inproc": InprocTransport(),
+    "ipc": IpcTransport(),
+    "tcp": TcpTransport(),
+}
 
 
 def transport_of(endpoint: Endpoint) -> Transport:

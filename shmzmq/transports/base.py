@@ -12,7 +12,7 @@ from typing import Protocol
 from .._backend import NativeSocket
 from ..endpoint import Endpoint
 
-__all__ = ["BindPlan", "Bound", "Lease", "Transport"]
+__all__ = ["BindPlan", "Bound", "ConnectPlan", "Lease", "Transport"]
 
 
 class Lease(Protocol):
@@ -29,11 +29,27 @@ class BindPlan:
     backlog    connections that may wait to be accepted.
     file_mode  permission bits of a socket file; -1 leaves them to the umask.
     takeover   replace a live listener on the same path.
+    use_fd     a listening descriptor to take over instead of making one; -1 makes one.
+    device     name of the network interface to listen on; empty listens on all.
     """
 
     backlog: int = 100
     file_mode: int = -1
     takeover: bool = False
+    use_fd: int = -1
+    device: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectPlan:
+    """What the socket's options say about a connect.
+
+    proxy   SOCKS proxy to go through; empty goes straight.
+    device  name of the network interface to use; empty uses any.
+    """
+
+    proxy: bytes = b""
+    device: bytes = b""
 
 
 @dataclass(slots=True)
@@ -58,5 +74,8 @@ class Transport(Protocol):
     def bind(self, socket: NativeSocket, endpoint: Endpoint, plan: BindPlan) -> Bound:
         """Make the endpoint reachable. Raises ZMQError with the operand; then nothing is left behind."""
 
-    def connect(self, socket: NativeSocket, endpoint: Endpoint) -> Bound:
+    def connect(self, socket: NativeSocket, endpoint: Endpoint, plan: ConnectPlan) -> Bound:
         """Begin to reach the endpoint; it need not exist yet."""
+
+    def other_text(self, socket: NativeSocket, endpoint: Endpoint) -> str | None:
+        """The text under which bind or connect may have kept the endpoint, if that is not its own."""

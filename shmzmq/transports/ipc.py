@@ -33,7 +33,8 @@ from .._backend import NativeSocket
 from ..constants import Event
 from ..endpoint import Endpoint
 from ..errors import ZMQError, error_for
-from .base import BindPlan, Bound
+from .base import BindPlan, Bound, ConnectPlan
+from .given import adopt
 
 __all__ = ["IpcTransport"]
 
@@ -50,6 +51,8 @@ class IpcTransport:
                  ZMQError ENOENT      the directory does not exist.
                  ZMQError             what the system said, with the path.
         """
+        if plan.use_fd >= 0:
+            return _bind_given(socket, endpoint, plan)
         if endpoint.kind == "abstract":
             return self._bind_abstract(socket, endpoint, plan)
         if endpoint.kind == "wildcard":
@@ -59,12 +62,16 @@ class IpcTransport:
             lease = _listen_path(listener, endpoint, path, plan)
         return _hand_over(socket, endpoint.text, listener, lease)
 
-    def connect(self, socket: NativeSocket, endpoint: Endpoint) -> Bound:
+    def connect(self, socket: NativeSocket, endpoint: Endpoint, plan: ConnectPlan) -> Bound:
         """Dial the endpoint, again and again until somebody listens."""
         address = endpoint.encoded_address
         if endpoint.kind == "abstract":
             return Bound(endpoint.text, socket._connect_abstract(address[1:]))
         return Bound(endpoint.text, socket._connect_path(address))
+
+    def other_text(self, socket: NativeSocket, endpoint: Endpoint) -> str | None:
+        """None: a path is kept as it was given."""
+        return None
 
     def _bind_abstract(self, socket: NativeSocket, endpoint: Endpoint, plan: BindPlan) -> Bound:
         with _listener(socket, endpoint) as listener:
@@ -110,6 +117,14 @@ class _PathLease:
         if self.directory is not None:
             with contextlib.suppress(OSError):
                 os.rmdir(self.directory)
+
+
+def _bind_given(socket: NativeSocket, endpoint: Endpoint, plan: BindPlan) -> Bound:
+    """Listen on the descriptor of USE_FD. Its socket file is its maker's: it is left alone at the end."""
+    listener = adopt(plan.use_fd, (posix.AF_UNIX,), endpoint)
+    name = listener.getsockname()
+    path = f"@{os.fsdecode(name[1:])}" if isinstance(name, bytes) else name
+    return _hand_over(socket, f"ipc://{path}", listener, None)
 
 
 def _new_socket() -> posix.socket:

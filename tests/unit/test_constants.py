@@ -23,7 +23,7 @@ FLAT_NAMES = [name for name in theirs.__all__ if isinstance(getattr(theirs, name
 OWN_NUMBERS = {
     "SPIN_US": 1000,
     "IPC_FILE_MODE": 1001,
-    "IPC_MODE": 1002,
+    "IPC_MODE": 1011,
     "IPC_TAKEOVER": 1003,
     "REDELIVER": 1004,
     "RING_BYTES": 1005,

@@ -13,7 +13,16 @@ import pytest
 import zmq
 
 from shmzmq import endpoint
-from shmzmq.endpoint import IPC_PATH_MAX_LEN, KNOWN_SCHEMES, SERVED_SCHEMES, Endpoint, parse
+from shmzmq.endpoint import (
+    IPC_PATH_MAX_LEN,
+    KNOWN_SCHEMES,
+    SERVED_SCHEMES,
+    Endpoint,
+    HostPort,
+    dialled_address,
+    listening_address,
+    parse,
+)
 from shmzmq.errors import ZMQError
 
 SURROGATE_ESCAPED = b"ipc:///tmp/\xff"
@@ -56,7 +65,7 @@ def test_unknown_scheme_is_eprotonosupport_as_in_pyzmq(text):
 def test_scheme_not_served_is_eprotonosupport_and_says_what_is(scheme):
     error = refused(f"{scheme}://127.0.0.1:5555")
     assert error.errno == errno.EPROTONOSUPPORT
-    assert f"{scheme}:// is not served yet; ipc:// and inproc:// are served" in str(error)
+    assert f"{scheme}:// is not served yet; ipc://, inproc:// and tcp:// are served" in str(error)
 
 
 @pytest.mark.parametrize("text", ["ipc://" + "a" * 108, "ipc://" + "é" * 54, "ipc://@" + "a" * 107])
@@ -82,7 +91,7 @@ def test_path_limit_is_pyzmq_s():
 
 
 @pytest.mark.parametrize(
-    "text", ["foo", b"foo", "zzz://x", b"tcp://x", "ipc://" + "a" * 200, "ipc://@", "ipc://a\0b"]
+    "text", ["foo", b"foo", "zzz://x", b"udp://x", "ipc://" + "a" * 200, "ipc://@", "ipc://a\0b"]
 )
 def test_every_refusal_carries_the_operand(text):
     assert f"addr={text!r}" in str(refused(text))
@@ -124,6 +133,8 @@ def test_plain_refusal_has_pyzmq_s_text():
         ("inproc://name", "name"),
         ("inproc://*", "name"),
         ("inproc://@name", "name"),
+        ("tcp://127.0.0.1:5555", "host"),
+        ("tcp://no port", "host"),
     ],
 )
 def test_form_of_the_address_is_told(text, kind):
@@ -165,5 +176,64 @@ def test_endpoints_are_hashable():
     assert len({parse("inproc://x"), parse(b"inproc://x")}) == 1
 
 
-def test_served_schemes_are_ipc_and_inproc():
-    assert frozenset({"ipc", "inproc"}) == endpoint.SERVED_SCHEMES
+def test_served_schemes_are_ipc_inproc_and_tcp():
+    assert frozenset({"ipc", "inproc", "tcp"}) == endpoint.SERVED_SCHEMES
+
+
+# --- tcp; tests/compat/test_tcp_oracle.py compares what is refused with pyzmq -------------------------------
+
+
+@pytest.mark.parametrize(
+    ("address", "own"),
+    [
+        ("127.0.0.1:5555", HostPort("127.0.0.1", 5555)),
+        ("*:*", HostPort("*", 0)),
+        ("*:0", HostPort("*", 0)),
+        ("[::1]:80", HostPort("::1", 80)),
+        ("::1:80", HostPort("::1", 80)),
+        ("[fe80::1%eth0]:80", HostPort("fe80::1", 80, "eth0")),
+        ("host: +80 and more", HostPort("host", 80)),
+        (":80", HostPort("", 80)),
+    ],
+)
+def test_address_to_listen_on_is_taken_apart(address, own):
+    assert listening_address(parse(f"tcp://{address}")) == (own, None)
+
+
+@pytest.mark.parametrize(
+    ("address", "parts"),
+    [
+        ("host:80", (HostPort("host", 80), None)),
+        ("[::1]:80", (HostPort("::1", 80), None)),
+        ("10.0.0.1:0;host:80", (HostPort("host", 80), HostPort("10.0.0.1", 0))),
+        ("10.0.0.1:*;host:80", (HostPort("host", 80), HostPort("10.0.0.1", 0))),
+        ("[fe80::1%2]:99;[fe80::2%2]:80", (HostPort("fe80::2", 80, "2"), HostPort("fe80::1", 99, "2"))),
+    ],
+)
+def test_address_to_dial_is_taken_apart(address, parts):
+    assert dialled_address(parse(f"tcp://{address}")) == parts
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("host:0", "port='0' is not 1 to 65535"),
+        ("host:65536", "port='65536' is not 1 to 65535"),
+        ("10.0.0.1;host:80", "'10.0.0.1' has no port"),
+        (":80", "':80' names no host"),
+        ("[::1%]:80", "no interface after the %"),
+    ],
+)
+def test_address_that_cannot_be_dialled_says_why(address, why):
+    with pytest.raises(ZMQError) as caught:
+        dialled_address(parse(f"tcp://{address}"))
+    assert caught.value.errno == errno.EINVAL
+    assert why in str(caught.value)
+    assert f"addr='tcp://{address}'" in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["host:*", "*:80", "host", "-host:80", "a b:80", "host:80/", "host: 80"])
+def test_letters_of_no_address_are_not_dialled(address):
+    with pytest.raises(ZMQError) as caught:
+        dialled_address(parse(f"tcp://{address}"))
+    assert str(caught.value) == f"Invalid argument (addr='tcp://{address}')"

@@ -20,8 +20,11 @@ numbers! {
     ONLY_FIRST_SUBSCRIBE = 108, ROUTER_NOTIFY = 97, RECONNECT_STOP = 109, HELLO_MSG = 110,
     DISCONNECT_MSG = 111, HICCUP_MSG = 114, TOPICS_COUNT = 116, PROBE_ROUTER = 51,
     REQ_CORRELATE = 52, REQ_RELAXED = 53, ROUTER_HANDOVER = 56, HANDSHAKE_IVL = 66, CONFLATE = 54,
+    SNDBUF = 11, RCVBUF = 12, TCP_KEEPALIVE = 34, TCP_KEEPALIVE_CNT = 35, TCP_KEEPALIVE_IDLE = 36,
+    TCP_KEEPALIVE_INTVL = 37, IPV6 = 42, TOS = 57, STREAM_NOTIFY = 73, HEARTBEAT_IVL = 75, HEARTBEAT_TTL = 76,
+    HEARTBEAT_TIMEOUT = 77, CONNECT_TIMEOUT = 79, TCP_MAXRT = 80,
     SPIN_US = 1000, RING_BYTES = 1005, HWM_BYTES = 1006, OVERFLOW = 1008, ARENA_MAX = 1009,
-    IPV6 = 42, TOS = 57, SNDBUF = 11, RCVBUF = 12, TCP_KEEPALIVE = 34, TCP_KEEPALIVE_CNT = 35, TCP_KEEPALIVE_IDLE = 36, TCP_KEEPALIVE_INTVL = 37, CONNECT_TIMEOUT = 79, TCP_MAXRT = 80, HEARTBEAT_IVL = 75, HEARTBEAT_TTL = 76, HEARTBEAT_TIMEOUT = 77, STREAM_NOTIFY = 73, IPC_MODE = 1011,
+    IPC_MODE = 1011,
 }
 
 /// Bits of ROUTER_NOTIFY.
@@ -31,8 +34,8 @@ pub const NOTIFY_DISCONNECT: i64 = 2;
 pub const STOP_REFUSED: i64 = 1;
 pub const STOP_HANDSHAKE_FAILED: i64 = 2;
 pub const STOP_AFTER_DISCONNECT: i64 = 4;
-
-/// Values of IPC_MODE: rings where they can be, never, or nothing else.
+/// Values of IPC_MODE: rings where both sides can, never, or only.
+pub const IPC_AUTO: i64 = 0;
 pub const IPC_ZMTP: i64 = 1;
 pub const IPC_RING: i64 = 2;
 
@@ -71,21 +74,24 @@ pub struct Options {
     pub hwm_bytes: i64,
     pub overflow: i64,
     pub arena_max: i64,
+    pub ipc_mode: i64,
+    /// Of tcp, in the units of its row in `options.py`; -1 (0 for TOS and MAXRT) is the system's own.
     pub ipv6: i64,
-    pub tos: i64,
     pub sndbuf: i64,
     pub rcvbuf: i64,
     pub tcp_keepalive: i64,
     pub tcp_keepalive_cnt: i64,
     pub tcp_keepalive_idle: i64,
     pub tcp_keepalive_intvl: i64,
-    pub connect_timeout: i64,
     pub tcp_maxrt: i64,
+    pub tos: i64,
+    pub connect_timeout: i64,
     pub heartbeat_ivl: i64,
+    /// Milliseconds in whole tenths of a second, as it goes over the wire.
     pub heartbeat_ttl: i64,
+    /// -1: as long as `heartbeat_ivl`.
     pub heartbeat_timeout: i64,
     pub stream_notify: i64,
-    pub ipc_mode: i64,
 }
 
 impl Default for Options {
@@ -123,21 +129,21 @@ impl Default for Options {
             hwm_bytes: 0,
             overflow: 0,
             arena_max: 0,
+            ipc_mode: IPC_AUTO,
             ipv6: 0,
-            tos: 0,
             sndbuf: -1,
             rcvbuf: -1,
             tcp_keepalive: -1,
             tcp_keepalive_cnt: -1,
             tcp_keepalive_idle: -1,
             tcp_keepalive_intvl: -1,
-            connect_timeout: 0,
             tcp_maxrt: 0,
+            tos: 0,
+            connect_timeout: 0,
             heartbeat_ivl: 0,
             heartbeat_ttl: 0,
             heartbeat_timeout: -1,
             stream_notify: 1,
-            ipc_mode: 0,
         }
     }
 }
@@ -171,21 +177,21 @@ impl Options {
             HWM_BYTES => &mut self.hwm_bytes,
             OVERFLOW => &mut self.overflow,
             ARENA_MAX => &mut self.arena_max,
+            IPC_MODE => &mut self.ipc_mode,
             IPV6 => &mut self.ipv6,
-            TOS => &mut self.tos,
             SNDBUF => &mut self.sndbuf,
             RCVBUF => &mut self.rcvbuf,
             TCP_KEEPALIVE => &mut self.tcp_keepalive,
             TCP_KEEPALIVE_CNT => &mut self.tcp_keepalive_cnt,
             TCP_KEEPALIVE_IDLE => &mut self.tcp_keepalive_idle,
             TCP_KEEPALIVE_INTVL => &mut self.tcp_keepalive_intvl,
-            CONNECT_TIMEOUT => &mut self.connect_timeout,
             TCP_MAXRT => &mut self.tcp_maxrt,
+            TOS => &mut self.tos,
+            CONNECT_TIMEOUT => &mut self.connect_timeout,
             HEARTBEAT_IVL => &mut self.heartbeat_ivl,
             HEARTBEAT_TTL => &mut self.heartbeat_ttl,
             HEARTBEAT_TIMEOUT => &mut self.heartbeat_timeout,
             STREAM_NOTIFY => &mut self.stream_notify,
-            IPC_MODE => &mut self.ipc_mode,
             _ => return None,
         })
     }
@@ -217,7 +223,7 @@ impl Options {
     }
 
     /// Bytes of our large frames that one peer may hold as loans: half of all there may be. With several of
-    /// them it is less (arena/peers.rs, `lend`).
+    /// them it is less (arena.rs, `lend`).
     pub fn lends(&self) -> u64 {
         let most = budget::max();
         (if self.arena_max > 0 { most.min(self.arena_max as u64) } else { most }) / 2
