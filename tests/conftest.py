@@ -15,6 +15,7 @@ import gc
 import importlib
 import itertools
 import multiprocessing.forkserver
+import os
 import shutil
 import sys
 import tempfile
@@ -49,15 +50,24 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "pyzmq_only(why): the oracle's behaviour that shmzmq does not have; deselected for shmzmq"
     )
+    config.addinivalue_line(
+        "markers", "not_over(transport, why): what the test takes for granted does not hold there; deselected"
+    )
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     return f"backend: {config.getoption('--backend')}"
 
 
+def is_over_another(item: pytest.Item) -> bool:
+    """Whether the test would run over a transport that it says it is not for."""
+    transport = getattr(item, "callspec", None) and item.callspec.params.get("transport")  # type: ignore[attr-defined]
+    return any(transport == marker.args[0] for marker in item.iter_markers("not_over"))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     foreign = "pyzmq_only" if config.getoption("--backend") == "shmzmq" else "shmzmq_only"
-    theirs = [item for item in items if item.get_closest_marker(foreign)]
+    theirs = [item for item in items if item.get_closest_marker(foreign) or is_over_another(item)]
     if theirs:
         config.hook.pytest_deselected(items=theirs)
         items[:] = [item for item in items if item not in set(theirs)]
@@ -138,20 +148,31 @@ def scratch(backend: str) -> Iterator[Path]:
     assert not left, f"files left behind in the scratch directory: {left}"
 
 
-@pytest.fixture(params=["ipc", "inproc"])
+@pytest.fixture(params=["ipc", "inproc", "tcp"])
 def transport(request: pytest.FixtureRequest) -> str:
     """The test runs once on each transport."""
     return request.param
 
 
+# A port for each tcp endpoint of this process: below those that the system gives out by itself.
+_ports = itertools.cycle(range(10_000, 32_000))
+
+
 @pytest.fixture
 def new_endpoint(scratch: Path) -> Callable[[str], str]:
-    """A function from a transport's name to an endpoint that nobody has used."""
+    """A function from a transport's name to an endpoint that nobody has used.
+
+    All of 127/8 is this host (Linux): each process has an address of its own, so that two test runs do not
+    take each other's ports.
+    """
     numbers = itertools.count()
 
     def fresh(scheme: str) -> str:
         if scheme == "ipc":
             return f"ipc://{scratch}/{next(numbers)}"
+        if scheme == "tcp":
+            pid = os.getpid() + 2  # neither 127.0.0.0 nor 127.0.0.1
+            return f"tcp://127.{pid >> 16 & 255}.{pid >> 8 & 255}.{pid & 255}:{next(_ports)}"
         return f"inproc://endpoint-{next(numbers)}"
 
     return fresh
@@ -173,6 +194,12 @@ def endpoints(transport: str, new_endpoint: Callable[[str], str]) -> Callable[[i
 def ipc(new_endpoint: Callable[[str], str]) -> str:
     """A fresh ipc endpoint, for tests of what only ipc does."""
     return new_endpoint("ipc")
+
+
+@pytest.fixture
+def tcp(new_endpoint: Callable[[str], str]) -> str:
+    """A fresh tcp endpoint, for tests of what only tcp does."""
+    return new_endpoint("tcp")
 
 
 @pytest.fixture

@@ -32,6 +32,9 @@ CAP = 5.0
 
 CAP_MS = int(CAP * 1000)
 
+SMALL_BUFFERS = {"sndbuf": 4096, "rcvbuf": 4096}
+"""Options of sockets whose peer is to be full soon: over tcp the kernel's buffers hold megabytes."""
+
 PROBE = b"marry: is anybody there?"
 
 

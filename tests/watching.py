@@ -1,4 +1,4 @@
-"""Watching a socket's connections through its monitor; raw UNIX peers that say what a test wants.
+"""Watching a socket's connections through its monitor; raw UNIX and TCP peers that say what a test wants.
 
 Works on any module that has pyzmq's `get_monitor_socket`; refuses to know the inside of either.
 """
@@ -31,26 +31,65 @@ def ready(socket_type: bytes) -> bytes:
     return command(b"READY", b"\x0bSocket-Type" + struct.pack(">I", len(socket_type)) + socket_type)
 
 
+def _raw(endpoint: str) -> tuple[posix.socket, Any]:
+    """A raw socket for an ipc or tcp endpoint, and its address."""
+    if endpoint.startswith("tcp://"):
+        host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+        raw, address = posix.socket(posix.AF_INET), (host, int(port))
+    else:
+        raw, address = posix.socket(posix.AF_UNIX), path_of(endpoint)  # type: ignore[assignment]
+    raw.settimeout(CAP_MS / 1000)
+    return raw, address
+
+
 def dial(endpoint: str) -> posix.socket:
-    """A raw connection to an ipc endpoint."""
-    peer = posix.socket(posix.AF_UNIX)
-    peer.settimeout(CAP_MS / 1000)
-    peer.connect(path_of(endpoint))
+    """A raw connection to an ipc or tcp endpoint."""
+    peer, address = _raw(endpoint)
+    peer.connect(address)
     return peer
 
 
 @contextlib.contextmanager
 def listen(endpoint: str, backlog: int = 8) -> Iterator[posix.socket]:
-    """A raw listener at an ipc endpoint."""
-    listener = posix.socket(posix.AF_UNIX)
-    listener.settimeout(CAP_MS / 1000)
-    listener.bind(path_of(endpoint))
+    """A raw listener at an ipc or tcp endpoint."""
+    listener, address = _raw(endpoint)
+    listener.setsockopt(posix.SOL_SOCKET, posix.SO_REUSEADDR, 1)
+    listener.bind(address)
     listener.listen(backlog)
     try:
         yield listener
     finally:
         listener.close()
-        os.unlink(path_of(endpoint))
+        if endpoint.startswith("ipc://"):
+            os.unlink(path_of(endpoint))
+
+
+def hear(peer: posix.socket, count: int) -> bytes:
+    """The next bytes of the other side: exactly so many, or fewer if it ends before."""
+    heard = b""
+    while len(heard) < count:
+        more = peer.recv(count - len(heard))
+        if not more:
+            break
+        heard += more
+    return heard
+
+
+def hear_command(peer: posix.socket) -> tuple[bytes, bytes]:
+    """The next frame, which is a short command: its name and its body; two times b"" at the end."""
+    head = hear(peer, 2)
+    if not head:
+        return b"", b""
+    assert head[0] == 4, f"not a short command: {head!r}"
+    content = hear(peer, head[1])
+    return content[1 : 1 + content[0]], content[1 + content[0] :]
+
+
+def shake_hands(peer: posix.socket, socket_type: bytes) -> None:
+    """The NULL handshake from the side of a raw peer."""
+    peer.sendall(GREETING + ready(socket_type))
+    assert len(hear(peer, len(GREETING))) == len(GREETING)
+    assert hear_command(peer)[0] == b"READY"
 
 
 def hear_greeting(peer: posix.socket) -> None:

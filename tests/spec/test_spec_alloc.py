@@ -18,7 +18,18 @@ from pathlib import Path
 
 import pytest
 
-from kit import CAP, CAP_MS, expect, expect_error, expect_nothing, marry, subscribe, tune_in, wait_until
+from kit import (
+    CAP,
+    CAP_MS,
+    SMALL_BUFFERS,
+    expect,
+    expect_error,
+    expect_nothing,
+    marry,
+    subscribe,
+    tune_in,
+    wait_until,
+)
 
 WORD = struct.Struct("<Q")
 INLINE = 4096
@@ -570,7 +581,7 @@ def test_block_outlives_its_socket_and_context(zmq, new_context, sockets, endpoi
 
 @ours
 def test_block_that_found_no_room_may_be_sent_again(zmq, sockets, endpoint):
-    push, pull = sockets(zmq.PUSH, sndhwm=2), sockets(zmq.PULL, rcvhwm=2)
+    push, pull = sockets(zmq.PUSH, sndhwm=2, **SMALL_BUFFERS), sockets(zmq.PULL, rcvhwm=2, **SMALL_BUFFERS)
     pull.bind(endpoint)
     push.connect(endpoint)
     sent = 0

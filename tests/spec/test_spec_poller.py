@@ -15,7 +15,7 @@ import types
 
 import pytest
 
-from kit import CAP, CAP_MS, expect, expect_error, fill, marry
+from kit import CAP, CAP_MS, SMALL_BUFFERS, expect, expect_error, fill, marry
 
 
 @pytest.fixture
@@ -232,7 +232,8 @@ def test_readiness_is_a_level(zmq, flow, poller):
 
 
 def test_full_peer_is_not_writable_until_it_is_read(zmq, sockets, endpoint, poller):
-    push, pull = sockets(zmq.PUSH, sndhwm=2), sockets(zmq.PULL, rcvhwm=2)
+    push = sockets(zmq.PUSH, sndhwm=2, **SMALL_BUFFERS)
+    pull = sockets(zmq.PULL, rcvhwm=2, **SMALL_BUFFERS)
     push.bind(endpoint)
     pull.connect(endpoint)
     made = poller((push, zmq.POLLOUT))

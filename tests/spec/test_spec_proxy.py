@@ -12,7 +12,7 @@ import types
 
 import pytest
 
-from kit import CAP, CAP_MS, end_context, expect, expect_error, wait_until
+from kit import CAP, CAP_MS, SMALL_BUFFERS, end_context, expect, expect_error, wait_until
 
 
 @pytest.fixture
@@ -172,8 +172,8 @@ def test_a_flood_one_way_does_not_hold_up_the_other(zmq, relay, join):
 
 def test_what_has_nowhere_to_go_stays_with_its_sender(zmq, relay, join):
     """Nothing is received while the other side takes nothing, so high-water marks keep their meaning."""
-    one = relay(zmq.PULL, zmq.PUSH, rcvhwm=2, sndhwm=2)
-    push = join(zmq.PUSH, one.front, sndhwm=2)
+    one = relay(zmq.PULL, zmq.PUSH, rcvhwm=2, sndhwm=2, **SMALL_BUFFERS)
+    push = join(zmq.PUSH, one.front, sndhwm=2, **SMALL_BUFFERS)
     assert push.poll(CAP_MS, zmq.POLLOUT)
     sent = 0
     while push.poll(200, zmq.POLLOUT):

@@ -260,6 +260,7 @@ def test_random_port_gives_up_after_max_tries(zmq, sockets, inproc):
         sockets(zmq.PAIR).bind_to_random_port(inproc, 1000, 1001, max_tries=3)
 
 
+@pytest.mark.not_over("tcp", "the other transports do not have ports")
 @pytest.mark.shmzmq_only("pyzmq binds to a port named * there and fails to read it as a number")
 def test_random_port_without_a_range_works_without_tcp(zmq, sockets, endpoint):
     pull, push = sockets(zmq.PULL), sockets(zmq.PUSH)

@@ -492,3 +492,27 @@ def test_unbound_endpoint_gives_what_comes_later_to_the_next_binder_once(zmq, so
 
     wait_until(all_are_taken, "ten messages to arrive at either binder")
     assert sorted(taken) == list(range(1, 11))
+
+
+# --- IPC_MODE ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("said", "mode"), [(None, 0), ("auto", 0), ("zmtp", 1), ("ring", 2)])
+def test_environment_gives_ipc_mode_its_default(zmq, sockets, monkeypatch, said, mode):
+    monkeypatch.delenv("SHMZMQ_IPC", raising=False)
+    if said is not None:
+        monkeypatch.setenv("SHMZMQ_IPC", said)
+    assert sockets(zmq.PUSH).ipc_mode == mode
+
+
+def test_option_goes_before_the_environment(zmq, sockets, monkeypatch):
+    monkeypatch.setenv("SHMZMQ_IPC", "zmtp")
+    assert sockets(zmq.PUSH, ipc_mode=0).ipc_mode == 0
+
+
+@pytest.mark.parametrize("said", ["", "rings", "1", "ZMTP"])
+def test_environment_that_names_no_ipc_mode_is_invalid(zmq, ctx, monkeypatch, said):
+    monkeypatch.setenv("SHMZMQ_IPC", said)
+    with expect_error(zmq, "EINVAL") as caught:
+        ctx.socket(zmq.PUSH)
+    assert f"SHMZMQ_IPC={said!r}: needs auto or zmtp or ring" in str(caught.value)

@@ -30,7 +30,7 @@ def connected(*sockets):
 
 def socket_is_up(socket):
     peers = socket.peers()
-    return bool(peers) and all(peer["transport"] in ("ring", "inproc") for peer in peers)
+    return bool(peers) and all(peer["transport"] in ("ring", "inproc", "tcp") for peer in peers)
 
 
 # --- XPUB and what its subscribers send ---------------------------------------------------------------------
