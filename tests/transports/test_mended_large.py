@@ -79,6 +79,16 @@ def test_message_beyond_hwm_bytes_goes_alone(zmq, sockets, ipc, task):
     sending.result()
 
 
+def test_the_first_message_of_a_connection_goes_alone_beyond_hwm_bytes(zmq, sockets, ipc):
+    push, pull = sockets(zmq.PUSH, sndhwm=0, sndtimeo=2000), sockets(zmq.PULL, rcvhwm=0)
+    push.set(zmq.HWM_BYTES, 50_000)
+    pull.bind(ipc)
+    push.connect(ipc)
+    wait_until(lambda: [peer["transport"] for peer in push.peers()] == ["ring"], "a ring")
+    push.send(body(0, 90_000))
+    assert pull.recv() == body(0, 90_000)
+
+
 def test_drop_oldest_keeps_no_more_than_hwm_bytes_of_large_frames(zmq, sockets, ipc):
     push, pull = sockets(zmq.PUSH, sndhwm=0), sockets(zmq.PULL, rcvhwm=0)
     push.set(zmq.OVERFLOW, DROP_OLDEST)

@@ -157,7 +157,10 @@ impl RingOut {
             false => *part,
         };
         let records: Vec<Part> = parts.iter().map(record).collect();
+        // Decided above. The note before it is not what a message that may go alone has to wait for.
+        self.tx.set_bytes_max(0);
         let written = self.put(&records, parts, how, stats);
+        self.restore_limits();
         if self.limits.hwm_bytes > 0 && matches!(written, Write::Done) {
             self.tx.note_elsewhere(MappedTx::elsewhere_for(&records));
         }

@@ -142,7 +142,7 @@ impl RingOut {
         self.kept.set_most(self.limits.credit(), self.limits.hwm_bytes as u64);
     }
 
-    fn restore_limits(&mut self) {
+    pub(super) fn restore_limits(&mut self) {
         self.tx.set_credit(self.limits.credit());
         self.tx.set_bytes_max(self.limits.hwm_bytes as u64);
     }
