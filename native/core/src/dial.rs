@@ -201,6 +201,11 @@ fn set_positive(value: i64, set: impl FnOnce(u64) -> Result<(), Errno>) -> Resul
 
 /// The numeric address of the other end; empty if there is none (any more).
 pub fn peer_address(fd: BorrowedFd<'_>) -> String {
-    let address = rustix::net::getpeername(fd).ok().flatten().and_then(|any| SocketAddr::try_from(any).ok());
-    address.map(|address| address.ip().to_canonical().to_string()).unwrap_or_default()
+    peer_ip(fd).map(|ip| ip.to_string()).unwrap_or_default()
+}
+
+/// The same, not as text.
+pub fn peer_ip(fd: BorrowedFd<'_>) -> Option<IpAddr> {
+    let address = rustix::net::getpeername(fd).ok().flatten()?;
+    SocketAddr::try_from(address).ok().map(|address| address.ip().to_canonical())
 }

@@ -32,6 +32,7 @@
 pub mod channel;
 pub mod context;
 pub mod dial;
+pub mod door;
 pub mod engine;
 pub mod error;
 pub mod failure;

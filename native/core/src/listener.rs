@@ -1,6 +1,6 @@
-//! A listening UNIX socket: accepts, begins a session for each.
+//! A listening socket: accepts, begins a session for each.
 //!
-//! The path and its rules are Python's (`transports/ipc.py`); here is only the fd. Running out of fds
+//! The endpoint and its rules are Python's (`transports/`); here is only the fd. Running out of fds
 //! pauses accepting, it neither spins nor aborts.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -12,6 +12,7 @@ use rustix::net::SocketFlags;
 use shmzmq_shm::fork::Fd;
 
 use crate::context::log;
+use crate::door::Door;
 use crate::monitor;
 use crate::reactor::{Io, Next};
 use crate::session::Session;
@@ -27,12 +28,13 @@ pub struct Listener {
     text: Arc<[u8]>,
     fd: Fd,
     token: u64,
+    door: Arc<Door>,
 }
 
 impl Listener {
     pub fn new(socket: Arc<Socket>, endpoint: u64, fd: OwnedFd, text: Arc<[u8]>) -> Listener {
         socket.serve();
-        Listener { socket, endpoint, text, fd: fd.into(), token: 0 }
+        Listener { socket, endpoint, text, fd: fd.into(), token: 0, door: Arc::default() }
     }
 
     pub fn begin(&mut self, io: &mut Io, token: u64) -> Next {
@@ -59,7 +61,7 @@ impl Listener {
                 Ok(fd) => {
                     self.socket.events.emit(monitor::ACCEPTED, fd.as_raw_fd() as u32, &self.text);
                     let (socket, text) = (self.socket.clone(), self.text.clone());
-                    accepted.push(Session::accepted(socket, self.endpoint, fd, text));
+                    accepted.push(Session::accepted(socket, self.endpoint, fd, text, self.door.clone()));
                 }
                 Err(Errno::AGAIN) => break,
                 Err(Errno::INTR | Errno::CONNABORTED) => {}

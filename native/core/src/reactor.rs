@@ -118,6 +118,7 @@ impl IoThread {
                 timers: BTreeSet::new(),
                 lifelines: Vec::new(),
                 again: Vec::new(),
+                evicted: Vec::new(),
                 luxury: false,
                 scarce: false,
             },
@@ -242,6 +243,8 @@ pub struct Io {
     pub lifelines: Vec<Lifeline>,
     /// Sessions that had more to do than their turn allows.
     again: Vec<u64>,
+    /// Sessions whose place in a door is wanted.
+    evicted: Vec<u64>,
     /// Some peers cost more than one fd.
     luxury: bool,
     /// Fds are scarce: they should not.
@@ -265,6 +268,11 @@ impl Io {
         if !self.again.contains(&token) {
             self.again.push(token);
         }
+    }
+
+    /// That session's place in its door is wanted.
+    pub fn evict(&mut self, token: Option<u64>) {
+        self.evicted.extend(token);
     }
 
     /// Reports edges of `fd` to `token`.
@@ -469,6 +477,9 @@ impl Reactor {
 
     /// What an entry left behind.
     fn add_wanted(&mut self) {
+        while let Some(token) = self.io.evicted.pop() {
+            self.call_session(token, |session, io| session.on_evicted(io));
+        }
         while let Some(lifeline) = self.io.lifelines.pop() {
             self.add(Entry::Lifeline(lifeline));
         }

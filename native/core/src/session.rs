@@ -34,6 +34,7 @@ use shmzmq_zmtp::{Event, Inbound, Ready};
 use crate::channel::Channel;
 use crate::context::log;
 use crate::dial::{Address, Dialed, Undialed, peer_address, tune};
+use crate::door::{Door, Place};
 use crate::engine::Engine;
 use crate::failure::{Failure, Tell};
 use crate::handshake::{self, Facts, Terms};
@@ -129,6 +130,9 @@ pub struct Session {
     link: Option<Link>,
     /// A connection whose pipe still has a queue to be moved to it.
     flushing: Option<Writer>,
+    /// Accepted: through which door, and its place there until it is a peer.
+    door: Option<Arc<Door>>,
+    place: Option<Place>,
     attempts: u32,
     handshake_by: Option<Instant>,
     dial_at: Option<Instant>,
@@ -146,9 +150,16 @@ pub struct Session {
 type Step<T> = Result<T, Failure>;
 
 impl Session {
-    pub fn accepted(socket: Arc<Socket>, endpoint: u64, fd: OwnedFd, text: Arc<[u8]>) -> Session {
+    pub fn accepted(
+        socket: Arc<Socket>,
+        endpoint: u64,
+        fd: OwnedFd,
+        text: Arc<[u8]>,
+        door: Arc<Door>,
+    ) -> Session {
         let mut session = Session::new(socket, endpoint, None, text, None);
         session.link = Some(Link::new(fd, Phase::Hello));
+        session.door = Some(door);
         session
     }
 
@@ -175,6 +186,8 @@ impl Session {
             slot,
             link: None,
             flushing: None,
+            door: None,
+            place: None,
             attempts: 0,
             handshake_by: None,
             dial_at: None,
@@ -348,6 +361,7 @@ impl Session {
             self.handshake_by = Some(by);
             io.call_at(by, self.token);
         }
+        self.step_in(io);
         let connecter = self.address.is_some();
         if let (true, Some(fd)) = (connecter, self.link_fd()) {
             self.tell(monitor::CONNECTED, fd);
@@ -359,6 +373,14 @@ impl Session {
         }
         io.watch(link.channel.fd(), self.token)?;
         link.hello(connecter, tcp, &self.socket, &options)
+    }
+
+    /// Accepted: stands in the door until its handshake is over.
+    fn step_in(&mut self, io: &mut Io) {
+        let (Some(door), Some(link)) = (self.door.take(), &self.link) else { return };
+        let (place, goes) = door.enter(link.channel.fd(), self.token);
+        self.place = Some(place);
+        io.evict(goes);
     }
 
     fn link_fd(&self) -> Option<u32> {
@@ -686,6 +708,7 @@ impl Session {
             io.forget(by, self.token);
         }
         self.attempts = 0;
+        self.place = None;
         link.watch_peer_process(io, self.token);
         link.signaler = Some(signaler.clone());
         link.counted = true;
@@ -775,6 +798,7 @@ impl Session {
             io.forget(by, self.token);
         }
         self.attempts = 0;
+        self.place = None;
         let link = self.link.as_mut().ok_or("no connection")?;
         let ready = link.ready.take().ok_or("no READY")?;
         let fd = link.channel.fd();
@@ -946,6 +970,15 @@ impl Session {
             io.call_at(at, self.token);
         }
         Next::Stay
+    }
+
+    /// Its place in the door is wanted by another.
+    pub fn on_evicted(&mut self, io: &mut Io) -> Next {
+        if self.place.is_none() {
+            return Next::Stay;
+        }
+        let reason = "too many handshakes are under way, and this took longest".to_owned();
+        self.settle(io, Err(Failure { reason, tell: Tell::Errno(libc::ECONNABORTED) }))
     }
 
     pub fn on_kill(&mut self, io: &mut Io, reason: &str) -> Next {

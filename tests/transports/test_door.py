@@ -1,0 +1,108 @@
+"""Those who connect and say nothing, or too little: they take no place from who means well.
+
+A listener has a bounded number of places for handshakes under way (native/core/src/door.rs); running out of
+fds pauses it. Raw sockets stand for hostile peers; the good one is real.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import select
+import socket as system_socket
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from kit import CAP, expect, wait_until
+
+PLACES = 1024  # door.rs
+
+
+@pytest.fixture
+def many_fds():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4 * PLACES
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        pytest.skip(f"this process may open {hard} files, {wanted} are needed")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def dial(endpoint):
+    host, port = endpoint.removeprefix("tcp://").rsplit(":", 1)
+    return system_socket.create_connection((host, int(port)), timeout=CAP)
+
+
+def is_closed(wire):
+    """True once the other side has ended the connection; its greeting is read away."""
+    look = select.poll()
+    look.register(wire, select.POLLIN)
+    try:
+        return bool(look.poll(0)) and not wire.recv(4096)
+    except ConnectionResetError:
+        return True
+
+
+@pytest.mark.slow
+@pytest.mark.shmzmq_only("libzmq lets everybody stand in its door until HANDSHAKE_IVL is over")
+def test_who_says_nothing_longest_makes_room_for_who_comes(zmq, sockets, many_fds):
+    pull = sockets(zmq.PULL)
+    pull.bind("tcp://127.0.0.1:*")
+    endpoint = pull.last_endpoint.decode()
+    with contextlib.ExitStack() as silent:
+        wires = [silent.enter_context(dial(endpoint)) for _ in range(PLACES)]
+        assert not is_closed(wires[0])
+        push = sockets(zmq.PUSH)
+        push.connect(endpoint)
+        push.send(b"through")
+        expect(pull, b"through")
+        wait_until(lambda: is_closed(wires[0]), "the end of who stood there longest")
+        assert not is_closed(wires[-1])
+        assert pull.stats()["handshakes_failed"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.shmzmq_only("libzmq tells no event here, and spins")
+def test_running_out_of_fds_pauses_a_listener_and_ends_nothing(zmq, backend):
+    """The listener says so, pauses, and goes on when fds are free."""
+    program = f"""
+        import resource, socket, sys, time
+        import {backend} as zmq
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        context = zmq.Context()
+        pull = context.socket(zmq.PULL)
+        pull.bind("tcp://127.0.0.1:*")
+        monitor = pull.get_monitor_socket(zmq.EVENT_ACCEPT_FAILED)
+        print(pull.last_endpoint.decode(), flush=True)
+        monitor.rcvtimeo = 5000
+        failed = monitor.recv_multipart()
+        print("failed", int.from_bytes(failed[0][2:], "little"), flush=True)
+        pull.rcvtimeo = 20000
+        print(pull.recv().decode(), flush=True)
+    """
+    child = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        endpoint = child.stdout.readline().strip()
+        with contextlib.ExitStack() as silent:
+            for _ in range(90):
+                silent.enter_context(dial(endpoint))
+            assert child.stdout.readline().split() == ["failed", "24"]
+        context = zmq.Context()
+        push = context.socket(zmq.PUSH)
+        push.linger = int(4 * CAP * 1000)
+        push.connect(endpoint)
+        push.send(b"after all")
+        assert child.stdout.readline().strip() == "after all"
+        push.close()
+        context.term()
+        assert child.wait(CAP) == 0
+    finally:
+        child.kill()
+        child.wait()
+        child.stdout.close()
