@@ -19,7 +19,7 @@ use crate::block::Block;
 use crate::errors::{bug, raise};
 use crate::frame;
 use crate::many::{recv_many, send_many};
-use crate::outgoing::{Few, Held, Many, One, refused};
+use crate::outgoing::{Few, Held, Many, One, Plain, refused};
 use crate::release;
 use crate::sink::{Become, PySink, Writable};
 use crate::socket::Socket;
@@ -84,6 +84,13 @@ unsafe fn send_one(
     flags: i64,
 ) -> PyResult<*mut ffi::PyObject> {
     // SAFETY: `data` is an argument of the running call, so alive; the GIL is held.
+    if flags == 0
+        && let Some(plain) = unsafe { Plain::of(data) }
+    {
+        until_done(py, socket.core(py)?, Interest::Send, 0, |core| core.try_send(&plain, true))?;
+        return Ok(none());
+    }
+    // SAFETY: as above.
     let frames = One::new(unsafe { Held::new(py, data)? });
     if flags & SNDMORE != 0 {
         until_done(py, socket.core(py)?, Interest::Send, flags, |core| core.try_send_more(&frames))?;
@@ -146,13 +153,13 @@ fn send_parts(py: Python<'_>, socket: &Socket, parts: &Bound<'_, PyAny>, flags: 
 
 fn recv(py: Python<'_>, socket: &Socket, call: Call) -> PyResult<*mut ffi::PyObject> {
     if call.is_empty() {
-        return recv_one(py, socket, 0, Become::Bytes).map(|(made, _)| made);
+        return recv_one(py, socket, 0);
     }
     let names = ["flags", "copy", "track"];
     let given = call.arguments(py, "recv", names)?;
     let flags = given.int(py, 0)?;
     if given.truth(py, 1, true)? {
-        return recv_one(py, socket, flags, Become::Bytes).map(|(made, _)| made);
+        return recv_one(py, socket, flags);
     }
     let (made, more, origin) = recv_memory(py, socket, flags)?;
     Ok(frame::received(py, made, more, origin, given.truth(py, 2, false)?)?.into_ptr())
@@ -174,20 +181,19 @@ pub fn recv_memory<'py>(
     Ok((unsafe { Bound::from_owned_ptr(py, sink.made) }, more, origin))
 }
 
-/// One frame as a new reference, and whether more follow.
+/// One frame as a new reference.
 #[inline]
-fn recv_one(
-    py: Python<'_>,
-    socket: &Socket,
-    flags: i64,
-    become_: Become,
-) -> PyResult<(*mut ffi::PyObject, bool)> {
-    let (mut sink, more) = take_one(py, socket, flags, become_)?;
+fn recv_one(py: Python<'_>, socket: &Socket, flags: i64) -> PyResult<*mut ffi::PyObject> {
+    let mut sink = PySink::finishing(Become::Bytes);
+    until_done(py, socket.core(py)?, Interest::Receive, flags, |core| core.try_recv(&mut sink))?;
+    if sink.made.is_null() {
+        return Err(raise(py, &Error::NoRoom));
+    }
     sink.finish(py);
-    Ok((sink.made, more))
+    Ok(sink.made)
 }
 
-/// The same, not finished yet.
+/// One frame that is not finished yet, and whether more follow.
 #[inline]
 fn take_one(py: Python<'_>, socket: &Socket, flags: i64, become_: Become) -> PyResult<(PySink, bool)> {
     let mut sink = PySink::finishing(become_);

@@ -179,6 +179,46 @@ pub fn refused(error: PyErr, place: &str, object: &Bound<'_, PyAny>) -> PyErr {
     PyTypeError::new_err(format!("{place} ({shown}) does not support the buffer interface."))
 }
 
+/// A message that is one `bytes`, borrowed from the caller; with nothing to let go of.
+pub struct Plain {
+    parts: [Part; 1],
+    object: *mut ffi::PyObject,
+}
+
+impl Plain {
+    /// None: it is something else.
+    ///
+    /// # Safety
+    /// `object` is alive as long as the result, and the GIL is held.
+    #[inline(always)]
+    pub unsafe fn of(object: *mut ffi::PyObject) -> Option<Plain> {
+        // SAFETY: the caller's word.
+        unsafe {
+            if ffi::PyBytes_CheckExact(object) == 0 {
+                return None;
+            }
+            let part = Part::new(bytes::data(object).cast_const(), ffi::Py_SIZE(object) as usize);
+            Some(Plain { parts: [part], object })
+        }
+    }
+}
+
+impl Frames for Plain {
+    #[inline(always)]
+    fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    fn keep(&self, _index: usize) -> Payload {
+        // SAFETY: as in `Held::keep`.
+        unsafe {
+            ffi::Py_INCREF(self.object);
+            let [Part { at, len, .. }] = self.parts;
+            Payload::Foreign(Foreign::new(at, len, self.object.cast(), release::later))
+        }
+    }
+}
+
 /// A message of one frame.
 pub struct One {
     pub held: Held,

@@ -366,12 +366,38 @@ impl<C: Control, B: Bytes> Tx<C, B> {
         Ok(())
     }
 
-    /// Puts one-frame messages until one is refused; how many, and their bytes.
+    /// [`Self::put`] of one frame of bytes where nothing stands in its way by what was last seen of the
+    /// reader. False: nothing happened, and `put` knows what there is to do.
+    #[inline(always)]
+    pub fn put_plain(&mut self, part: &Part) -> bool {
+        let Part { at, len, .. } = *part;
+        let capacity = self.ring.capacity();
+        let offset = (self.w - self.base) & (capacity - 1);
+        let bytes = record_bytes(len as u64);
+        let plain = len as u64 <= LENGTH_BITS
+            && bytes <= capacity - offset
+            && bytes + JUMP_RESERVE <= self.room()
+            && self.has_credit()
+            && !self.closed_by_reader
+            && self.bytes_max == u64::MAX;
+        if plain {
+            // SAFETY: the caller keeps `len` bytes readable; offset + bytes <= capacity by the lines above.
+            unsafe { self.ring.put(offset + HEADER_BYTES, at, len) };
+            self.header(offset, part.flags(), len as u64);
+            self.w += bytes;
+            self.sent += 1;
+        }
+        plain
+    }
+
+    /// Puts one-frame messages until one is refused or has more than `most` bytes; how many, and their bytes.
     #[inline]
-    pub fn put_run(&mut self, run: &[Part]) -> (usize, u64) {
+    pub fn put_run(&mut self, run: &[Part], most: usize) -> (usize, u64) {
         let mut bytes = 0;
         for (index, part) in run.iter().enumerate() {
-            if self.put(std::slice::from_ref(part)).is_err() {
+            let put =
+                part.len <= most && (self.put_plain(part) || self.put(std::slice::from_ref(part)).is_ok());
+            if !put {
                 return (index, bytes);
             }
             bytes += part.len as u64;
@@ -708,6 +734,37 @@ impl<C: Control, B: Bytes> Rx<C, B> {
     pub fn moved(&self) -> bool {
         self.r != self.w & !FLAG_BITS
             || self.control.w().load(Ordering::Relaxed) & !ASLEEP != self.w & !ASLEEP
+    }
+
+    /// [`Self::peek`] where a frame of bytes is next and there is nothing else to see to. None: nothing was
+    /// moved, and `peek` knows what is there.
+    #[inline(always)]
+    pub fn peek_plain(&mut self) -> Option<Frame> {
+        if self.skips {
+            return None;
+        }
+        if self.r == self.w & !FLAG_BITS {
+            // SYNC R-2, pairs with the swap in `Tx::publish`.
+            let seen = self.control.w().load(Ordering::Acquire);
+            // Position and flags at once: what `peek` refuses or calls empty is not taken here.
+            if self.finished || seen < self.r + ALIGN || seen & FLAG_BITS & !(ASLEEP | CLOSED) != 0 {
+                return None;
+            }
+            self.w = seen;
+        }
+        let capacity = self.ring.capacity();
+        let offset = (self.r - self.base) & (capacity - 1);
+        let header = self.ring.load_header(offset);
+        let len = header & LENGTH_BITS;
+        let bytes = record_bytes(len);
+        // `Record::check`, for the one kind of record.
+        let expected = VALID | u64::from(self.seq) << SEQ_SHIFT;
+        let room = (capacity - offset).min((self.w & !FLAG_BITS) - self.r);
+        if header & !(LENGTH_BITS | MORE) != expected || bytes > room {
+            return None;
+        }
+        let more = header & MORE != 0;
+        Some(Frame { len: len as usize, more, described: false, offset: offset + HEADER_BYTES, bytes })
     }
 
     /// The frame at the reader's position, if there is one. Changes nothing that the writer sees.

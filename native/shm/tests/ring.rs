@@ -168,7 +168,7 @@ fn what_was_put_and_not_published_is_not_seen() {
 fn a_run_is_put_as_far_as_it_fits_and_seen_with_one_publish() {
     let (mut tx, mut rx, _, _) = pair(256, 0);
     let bytes = [7u8; 24];
-    let (put, sum) = tx.put_run(&[Part::of(&bytes); 100]);
+    let (put, sum) = tx.put_run(&[Part::of(&bytes); 100], 24);
     assert!((1..100).contains(&put), "{put}");
     assert_eq!(sum, put as u64 * 24);
     expect_nothing(&mut rx);
@@ -177,7 +177,75 @@ fn a_run_is_put_as_far_as_it_fits_and_seen_with_one_publish() {
         assert_eq!(take(&mut rx).map(|frame| frame.0), Some(bytes.to_vec()));
     }
     expect_nothing(&mut rx);
-    assert_eq!(tx.put_run(&[]), (0, 0));
+    assert_eq!(tx.put_run(&[], 24), (0, 0));
+    assert_eq!(tx.put_run(&[Part::of(&bytes)], 23), (0, 0));
+}
+
+/// Every limit and every kind of record: what the short ways take is what the long ones take, and what they
+/// leave is still there.
+#[test]
+fn the_short_ways_take_and_leave_what_the_long_ones_would() {
+    let (mut tx, mut rx, _, _) = pair(256, 5);
+    let (mut short, mut long, mut refused) = ([0, 0], [0, 0], 0);
+    let mut sent = VecDeque::new();
+    for id in 0..1000u64 {
+        let bytes = message(id, &[id as usize * 7 % 60]).remove(0);
+        if tx.put_plain(&Part::of(&bytes)) {
+            short[0] += 1;
+            sent.push_back(bytes);
+        } else if tx.put(&[Part::of(&bytes)]).is_ok() {
+            long[0] += 1;
+            sent.push_back(bytes);
+        } else {
+            refused += 1;
+        }
+        tx.publish();
+        if id % 3 == 0 {
+            continue;
+        }
+        while let Some(expected) = sent.pop_front() {
+            let plain = rx.peek_plain();
+            let Ok(Next::Frame(frame)) = rx.peek() else { panic!("message {id} is not there") };
+            match plain {
+                Some(plain) => {
+                    assert_eq!(plain, frame);
+                    short[1] += 1;
+                }
+                None => long[1] += 1,
+            }
+            let mut got = vec![0; frame.len];
+            // SAFETY: room for the whole frame, which was peeked just now.
+            unsafe { rx.copy(frame, got.as_mut_ptr()) };
+            rx.consume(frame);
+            assert_eq!(got, expected);
+        }
+        assert_eq!(rx.peek_plain(), None);
+        rx.publish();
+    }
+    assert!(short.iter().all(|some| *some > 300) && long.iter().all(|some| *some > 0), "{short:?} {long:?}");
+    assert!(refused < 300, "{refused}");
+}
+
+#[test]
+fn the_short_ways_leave_limits_in_bytes_and_what_is_no_frame_to_the_long_ones() {
+    let (mut tx, mut rx, _, _) = pair(1024, 0);
+    tx.set_bytes_max(512);
+    assert!(!tx.put_plain(&Part::of(&[0; 8])));
+    tx.set_bytes_max(0);
+    assert!(tx.put_plain(&Part::of(&[0; 8])));
+    assert_eq!(rx.peek_plain(), None);
+    tx.publish();
+    rx.set_skips();
+    assert_eq!(rx.peek_plain(), None);
+    let (mut tx, mut rx, _, _) = pair(1024, 0);
+    tx.need(1);
+    tx.publish();
+    assert_eq!(rx.peek_plain(), None);
+    assert_eq!(rx.peek(), Ok(Next::Needs(1)));
+    rx.satisfied();
+    tx.close();
+    assert_eq!(rx.peek_plain(), None);
+    assert_eq!(rx.peek(), Ok(Next::Closed));
 }
 
 #[test]

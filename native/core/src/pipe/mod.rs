@@ -268,6 +268,15 @@ impl Pipe {
         self.current.iter_mut().chain(self.later.iter_mut())
     }
 
+    /// The ring that is being read, if the pipe does not end with it.
+    #[inline(always)]
+    pub fn open_ring(&mut self) -> Option<&mut RingIn> {
+        match &mut self.current {
+            Some(In::Ring(ring)) if !self.ending => Some(ring),
+            _ => None,
+        }
+    }
+
     /// Reads one frame, going on to the next connection's input where one has ended.
     #[inline]
     pub fn read(&mut self, sink: &mut dyn Sink, maxmsgsize: i64, stats: &mut Stats) -> Read {

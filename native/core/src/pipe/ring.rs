@@ -10,7 +10,7 @@ use shmzmq_shm::layout;
 use shmzmq_shm::ring::{Arm, Described, Frame, Left, Next, Part, Poisoned, Refusal, Rx, Tx};
 use shmzmq_shm::segment::{MappedControl, MappedReturns, MappedRing};
 
-use super::large::{self, Want};
+use super::large::{self, INLINE_MAX, Want};
 use super::overflow::{Kept, Policy};
 use super::{How, Read, Write, broken};
 use crate::channel::Channel;
@@ -271,12 +271,22 @@ impl RingOut {
         }
     }
 
+    /// `write` of a small frame that meets nothing unusual; false: it did, and nothing was written.
+    #[inline(always)]
+    pub fn write_plain(&mut self, part: &Part, stats: &mut Stats) -> bool {
+        let usual = part.len <= INLINE_MAX && !self.keeps();
+        if !usual || !self.tx.put_plain(part) {
+            return false;
+        }
+        self.unpublished = true;
+        self.publish(stats);
+        true
+    }
+
     /// Puts one-frame messages of a burst until one is refused; how many, and their bytes.
     #[inline]
     pub fn put_run(&mut self, run: &[Part]) -> (usize, u64) {
-        let small = run.iter().position(|part| large::is_large(std::slice::from_ref(part)));
-        let run = &run[..small.unwrap_or(run.len())];
-        let put = self.tx.put_run(run);
+        let put = self.tx.put_run(run, INLINE_MAX);
         self.unpublished |= put.0 != 0;
         put
     }
@@ -555,6 +565,23 @@ impl RingIn {
         }
     }
 
+    /// A frame of bytes that is at hand; None: there may be something, which `read` knows how to take.
+    #[inline(always)]
+    pub fn peek_plain(&mut self, maxmsgsize: i64) -> Option<Frame> {
+        self.rx.peek_plain().filter(|frame| !exceeds(frame.len, maxmsgsize))
+    }
+
+    /// Takes that frame.
+    ///
+    /// # Safety
+    /// `to` is writable for `frame.len` bytes; `frame` came from [`Self::peek_plain`], and no read since.
+    #[inline(always)]
+    pub unsafe fn take_plain(&mut self, frame: Frame, to: *mut u8, stats: &mut Stats) {
+        // SAFETY: the caller's word.
+        unsafe { self.rx.copy(frame, to) };
+        self.consume(frame, stats);
+    }
+
     #[inline]
     pub fn read(&mut self, sink: &mut dyn Sink, maxmsgsize: i64, stats: &mut Stats) -> Read {
         let frame = match self.peek() {
@@ -626,7 +653,13 @@ impl RingIn {
     /// there is left for `read`.
     pub fn read_run(&mut self, sink: &mut dyn Sink, maxmsgsize: i64, max: usize, stats: &mut Stats) -> usize {
         for taken in 0..max {
-            let Ok(Next::Frame(frame)) = self.peek() else { return taken };
+            let frame = match self.rx.peek_plain() {
+                Some(frame) => frame,
+                None => match self.peek() {
+                    Ok(Next::Frame(frame)) => frame,
+                    _ => return taken,
+                },
+            };
             if frame.more || frame.described || exceeds(frame.len, maxmsgsize) {
                 return taken;
             }

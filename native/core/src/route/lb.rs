@@ -42,6 +42,36 @@ impl Core {
     /// Sends to the next pipe that takes the message; which one it was.
     #[inline]
     pub fn send_balanced(&mut self, message: Outgoing<'_>, patient: bool) -> Result<usize> {
+        match self.send_plain(&message) {
+            Some(slot) => Ok(slot),
+            None => self.send_any(message, patient),
+        }
+    }
+
+    /// The usual case: one small frame, and the next pipe is a ring that takes it.
+    #[inline(always)]
+    fn send_plain(&mut self, message: &Outgoing<'_>) -> Option<usize> {
+        let &[part] = message.frames.parts() else { return None };
+        if self.burst || !message.envelope.is_empty() || message.skip != 0 {
+            return None;
+        }
+        let outbox = &mut self.outbox;
+        let current = if outbox.current < outbox.active.len() { outbox.current } else { 0 };
+        let slot = *outbox.active.get(current)?;
+        let pipe = self.pipes.get_mut(slot)?.as_mut()?;
+        let Out::Ring(ring) = &mut pipe.out else { return None };
+        if !ring.write_plain(&part, &mut self.stats) {
+            return None;
+        }
+        outbox.current = current + 1;
+        outbox.soon = false;
+        self.peer_awake = ring.peer_awake;
+        self.stats.messages_sent += 1;
+        self.stats.bytes_sent += part.len as u64;
+        Some(slot)
+    }
+
+    fn send_any(&mut self, message: Outgoing<'_>, patient: bool) -> Result<usize> {
         let mut vain = 0;
         self.outbox.soon = false;
         while vain < self.outbox.active.len() {
