@@ -128,8 +128,10 @@ def parse(text: str | bytes) -> Endpoint:
     if not (scheme and separator and address):
         raise error_for(EINVAL, operand)
     if scheme not in SERVED_SCHEMES:
-        what = "is not served yet" if scheme in KNOWN_SCHEMES else "is not a transport"
-        raise error_for(EPROTONOSUPPORT, f"{operand}: {scheme}:// {what}; {_SERVED} are served")
+        # Of an unknown scheme nobody knows what it holds: no log or terminal should be given it as it is.
+        known = scheme in KNOWN_SCHEMES
+        what = f"{scheme}:// is not served yet" if known else f"{scheme!r} is not a transport"
+        raise error_for(EPROTONOSUPPORT, f"{operand}: {what}; {_SERVED} are served")
     if "\0" in address:
         # libzmq reads a C string and would silently use what stands before the zero.
         raise error_for(EINVAL, f"{operand}: an address holds no NUL byte")

@@ -61,6 +61,13 @@ def test_unknown_scheme_is_eprotonosupport_as_in_pyzmq(text):
     assert refused(text).errno == refused_by_pyzmq(text).errno == errno.EPROTONOSUPPORT
 
 
+@pytest.mark.parametrize("text", [b"\xff://x", "a\nb://x", "\x1b[2J://x"])
+def test_unknown_scheme_is_shown_so_that_a_log_can_take_it(text):
+    message = str(refused(text))
+    assert message.isprintable()
+    assert message.encode()
+
+
 @pytest.mark.parametrize("scheme", sorted(KNOWN_SCHEMES - SERVED_SCHEMES))
 def test_scheme_not_served_is_eprotonosupport_and_says_what_is(scheme):
     error = refused(f"{scheme}://127.0.0.1:5555")
