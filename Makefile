@@ -1,7 +1,8 @@
 # The verbs. CI calls these and nothing else; so can you.
-.PHONY: help develop test test-native loom lint format stubs wheel bench stress soak differential docs surface
+.PHONY: help develop test test-native loom lint format stubs wheel bench stress soak differential docs surface fuzz
 
 WHEEL_DIR ?= dist
+FUZZ_SECONDS ?= 60
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -14,6 +15,7 @@ test:  ## the Python suite, on the build in the current environment
 
 test-native:  ## Rust unit, property, hostile-peer and crash tests
 	cargo test --workspace --exclude shmzmq-python --quiet
+	cargo test --manifest-path native/fuzz/Cargo.toml --target-dir target --locked --quiet
 
 loom:  ## model checking of rings, ready words, returns, both waits, hand-over and close (bounded)
 	RUSTFLAGS="--cfg loom" cargo test -p shmzmq-shm --release --quiet --target-dir target/loom --test 'loom_*'
@@ -24,6 +26,8 @@ lint:  ## formatters in check mode, linters with warnings as errors, types, stub
 	mypy
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo fmt --manifest-path native/fuzz/Cargo.toml --check
+	cargo clippy --manifest-path native/fuzz/Cargo.toml --target-dir target --locked --all-targets -- -D warnings
 	$(MAKE) stubs
 
 stubs:  ## the stub of the native module against the module
@@ -33,6 +37,7 @@ format:  ## write what lint would want
 	ruff format .
 	ruff check --fix .
 	cargo fmt --all
+	cargo fmt --manifest-path native/fuzz/Cargo.toml
 
 docs:  ## write the pages of docs/reference and the types of options from the sources
 	python -m tools.reference
@@ -49,6 +54,9 @@ bench:  ## the full benchmark, rivals beside us in the same run (about a quarter
 stress:  ## the long runs: ten million messages, two hundred kills, a thousand peers; see tests/stress/SCENARIOS.md
 	SHMZMQ_STRESS_MESSAGES=10000000 SHMZMQ_STRESS_KILLS=200 SHMZMQ_STRESS_LOANS=1000000 SHMZMQ_SOAK_SECONDS=300 SHMZMQ_STRESS_HUGE=1 \
 	python -m pytest -m "stress or slow or not slow" tests/stress tests/crash tests/transports/test_loans.py --timeout 1800
+
+fuzz:  ## new inputs for every fuzz target, FUZZ_SECONDS (60) each; see native/fuzz/TARGETS.md
+	python -m tools.fuzz --seconds $(FUZZ_SECONDS)
 
 soak:  ## an hour of mixed sizes up to 64 MiB with kills and held frames; the ledger goes to soak.json
 	python tests/stress/mixed_sizes.py --seconds 3600 --report soak.json

@@ -178,6 +178,7 @@ CRATES: dict[str, set[str]] = {
     "zmtp": set(),
     "core": {"shm", "zmtp"},
     "python": {"core", "shm"},
+    "fuzz": {"core", "zmtp"},  # above all of them, and no part of the product
 }
 
 PAST_CORE = {
