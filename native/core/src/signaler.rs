@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll;
-use rustix::event::{EventfdFlags, Timespec};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use shmzmq_shm::fork::Fd;
 use shmzmq_shm::ready;
@@ -104,7 +104,21 @@ impl Signaler {
 
     /// Sleeps until the doorbell rings or `deadline`. Err(INTR) after a signal.
     pub fn wait(&self, deadline: Option<Instant>) -> Result<(), Errno> {
-        wait_on(self.edge(&self.poll)?, deadline)
+        match self.edge(&self.poll) {
+            // No fd is left: a wait must not fail for that.
+            Err(Errno::MFILE | Errno::NFILE) => self.wait_without_edge(deadline),
+            poll => wait_on(poll?, deadline),
+        }
+    }
+
+    /// Two system calls instead of one; others' edges come with each write and not with what is read here.
+    fn wait_without_edge(&self, deadline: Option<Instant>) -> Result<(), Errno> {
+        let timeout = deadline.map(|at| timespec(at.saturating_duration_since(Instant::now())));
+        let mut polled = [PollFd::new(&self.event, PollFlags::IN)];
+        if rustix::event::poll(&mut polled, timeout.as_ref())? > 0 {
+            let _ = rustix::io::read(&self.event, &mut [0; 8]);
+        }
+        Ok(())
     }
 }
 
