@@ -19,7 +19,9 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
-use shmzmq_zmtp::{Command, Header, MAX_PARTS, MAX_UNKNOWN, ProtocolError, encode_ping, encode_pong};
+use shmzmq_zmtp::{
+    Command, Header, MAX_PARTS, MAX_TOPIC_BYTES, MAX_UNKNOWN, ProtocolError, encode_ping, encode_pong,
+};
 
 use crate::channel::Channel;
 use crate::failure::{Failure, Tell};
@@ -193,8 +195,14 @@ impl Engine {
                 Err(errno) => return Err(Failure::gone(errno)),
             }
             match self.large.take_if(|large| large.bytes.len() == large.len) {
-                Some(large) => self.take_large(large),
-                None => self.scan()?,
+                Some(large) => self.take_large(large)?,
+                None => {
+                    // What came whole before a mistake is the reader's.
+                    let scanned = self.scan();
+                    self.deliver();
+                    scanned?;
+                    continue;
+                }
             }
             self.deliver();
         }
@@ -252,6 +260,7 @@ impl Engine {
             if header.command {
                 self.on_command(self.scanned + header.header_bytes, header.body_bytes)?;
             } else {
+                self.check_topic(body.first(), header)?;
                 self.count(header.more)?;
             }
             self.scanned += header.header_bytes + header.body_bytes;
@@ -259,6 +268,15 @@ impl Engine {
                 self.whole = self.scanned;
             }
         }
+    }
+
+    /// ZMTP 3.0 has subscriptions in messages of one frame: their topics have the limit that a command's have.
+    fn check_topic(&self, first: Option<&u8>, header: Header) -> Step<()> {
+        let subscription = self.publishes && !self.more && !header.more && matches!(first, Some(0 | 1));
+        if subscription && header.body_bytes > 1 + MAX_TOPIC_BYTES {
+            return Err(format!("peer subscribes to a topic of more than {MAX_TOPIC_BYTES} bytes").into());
+        }
+        Ok(())
     }
 
     /// One frame more of a message.
@@ -341,7 +359,9 @@ impl Engine {
         }
     }
 
-    fn take_large(&mut self, large: Large) {
+    fn take_large(&mut self, large: Large) -> Step<()> {
+        let header = Header { header_bytes: 0, body_bytes: large.len, more: large.more, command: false };
+        self.check_topic(large.bytes.first(), header)?;
         let payload = Payload::from(large.bytes);
         // Counted before: what is too much was refused with its header.
         self.more = large.more;
@@ -350,6 +370,7 @@ impl Engine {
         if !large.more {
             self.hand_over(Vec::new());
         }
+        Ok(())
     }
 
     /// Gives the reader everything up to the last whole message.

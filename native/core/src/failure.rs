@@ -41,7 +41,11 @@ impl Failure {
         Failure { reason: String::new(), tell: Tell::Nothing }
     }
 
+    /// What we had to say cannot be said; nobody is to blame if the peer has left.
     pub fn send(errno: Errno) -> Failure {
+        if let Errno::PIPE | Errno::CONNRESET = errno {
+            return Failure::gone(errno);
+        }
         Failure { reason: errno.to_string(), tell: Tell::Errno(errno.raw_os_error()) }
     }
 

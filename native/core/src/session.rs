@@ -581,9 +581,9 @@ impl Session {
             Ok(terms) if !tcp => terms,
             terms => {
                 let why = terms.err().unwrap_or_default();
-                if binder {
-                    let mut bytes = handshake::ready(kind, &options, !tcp && link.unwanted.is_none());
-                    if asked && !tcp {
+                if binder && !tcp {
+                    let mut bytes = handshake::ready(kind, &options, link.unwanted.is_none());
+                    if asked {
                         bytes.extend(handshake::no(&why));
                     }
                     link.channel.send(bytes, &[]).map_err(Failure::send)?;
@@ -1198,7 +1198,7 @@ impl Link {
         }
     }
 
-    /// Says the greeting, and a connecter's READY with it; once.
+    /// Says the greeting, and READY with it where that depends on nothing; once.
     fn hello(&mut self, connecter: bool, tcp: bool, socket: &Socket, options: &Options) -> Step<()> {
         if std::mem::replace(&mut self.greeted, true) {
             return Ok(());
@@ -1207,14 +1207,12 @@ impl Link {
             self.check_credentials(options)?;
         }
         let mut bytes = shmzmq_zmtp::greeting().to_vec();
-        if connecter {
+        // A binder on an ipc path waits: its READY goes with its OFFER.
+        if connecter || tcp {
             bytes.extend(handshake::ready(socket.kind, options, !tcp && self.unwanted.is_none()));
         }
-        match self.channel.send(bytes, &[]) {
-            // Somebody who only looked whether we are here, as a second `bind` of the path does.
-            Err(errno @ (Errno::PIPE | Errno::CONNRESET)) => Err(Failure::gone(errno)),
-            sent => sent.map_err(Failure::send),
-        }
+        // Somebody may only have looked whether we are here, as a second `bind` of the path does.
+        self.channel.send(bytes, &[]).map_err(Failure::send)
     }
 
     /// SO_PEERCRED (unix(7)): who connected, or who listens. Rings are for the same user.
