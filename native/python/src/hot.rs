@@ -84,9 +84,8 @@ unsafe fn send_one(
     flags: i64,
 ) -> PyResult<*mut ffi::PyObject> {
     // SAFETY: `data` is an argument of the running call, so alive; the GIL is held.
-    if flags == 0
-        && let Some(plain) = unsafe { Plain::of(data) }
-    {
+    let plain = if flags == 0 { unsafe { Plain::of(data) } } else { None };
+    if let Some(plain) = plain {
         until_done(py, socket.core(py)?, Interest::Send, 0, |core| core.try_send(&plain, true))?;
         return Ok(none());
     }
