@@ -21,6 +21,7 @@ TRIP_SIZE = 32
 # Few blocks are what large messages need (each is a copy in flight); small ones need a ring of them.
 PIPELINE_BLOCKS = (1, 2, 4, 256)
 PIPELINE_BYTES = 4 << 20
+TCP_FROM = 64 << 10  # below, a system call per message is not how anybody would fill a TCP connection
 
 
 def _taking_part(run: Run, kind: str, size: int = TRIP_SIZE) -> list[Any]:
@@ -50,7 +51,8 @@ def oneway(run: Run) -> None:
     """Messages per second from a sender to a receiver; where asked, slow and in batches too; C beside it."""
     where = "two" if placement.cpus("two") else "free"
     for size in run.plan.sizes:
-        subjects = [*_taking_part(run, "oneway", size), *_pipelines(run, size, where)]
+        libraries = [*_taking_part(run, "oneway", size), *_taking_part(run, "mixed", size)]
+        subjects = [*libraries, *_pipelines(run, size, where), *_tcp_streams(run, size, where)]
         measure = partial(_oneway, run, size, where)
         in_turns(run, subjects, measure, f"one way, {size} B", partial(_oneway_key, size, where))
 
@@ -64,10 +66,22 @@ def _pipelines(run: Run, size: int, where: str) -> list[Baseline]:
     return [Baseline(f"C {blocks} in flight", program, (size, blocks)) for blocks in fitting]
 
 
+def _tcp_streams(run: Run, size: int, where: str) -> list[Baseline]:
+    """One connection, `send` and `recv` of whole messages; pinned as the libraries are."""
+    program = run.programs().get("tcp_stream")
+    if program is None or where != "two" or size < TCP_FROM:
+        return []
+    return [Baseline("C tcp", program, (size,))]
+
+
 def _oneway_key(size: int, where: str, subject: Any) -> Key:
     if isinstance(subject, Baseline):
-        return Key("limit", "pipeline", size, where, subject.name)
-    return Key("oneway", "plain", size, where, subject.name)
+        return Key("limit", "tcp" if subject.name == "C tcp" else "pipeline", size, where, subject.name)
+    return _rate_key("plain", size, where, subject)
+
+
+def _rate_key(variant: str, size: int, where: str, rival: Any) -> Key:
+    return Key("mixed" if "mixed" in rival.kinds else "oneway", variant, size, where, rival.name)
 
 
 def _oneway(run: Run, size: int, where: str, rival: Any) -> None:
@@ -80,7 +94,7 @@ def _oneway(run: Run, size: int, where: str, rival: Any) -> None:
         bench.verify(pair, size)
         plain = _stream(run, pair, size, where, "plain")
         # The slow receiver is a question about waking and about bounds, asked where targets ask it.
-        if size == 1024:
+        if size == 1024 and "oneway" in rival.kinds:
             _slow(run, pair, size, where, plain)
         if size <= 1024 and "many" in rival.kinds:
             _many(run, pair, size, where)
@@ -97,7 +111,7 @@ def _stream(run: Run, pair: Any, size: int, where: str, variant: str) -> float:
         bench.stream(pair, size, max(1, run.rounds[known] // 10), variant)
     count = bench.messages_in(size, run.rounds[known], most)
     took = bench.stream(pair, size, run.rounds[known], variant)
-    run.results.add(Key("oneway", variant, size, where, pair.rival.name), "msg/s", count / took)
+    run.results.add(_rate_key(variant, size, where, pair.rival), "msg/s", count / took)
     return took / count
 
 
@@ -159,7 +173,9 @@ def _c_trips(run: Run, where: str) -> list[Baseline]:
     programs = run.programs()
     if not programs or where == "free":
         return []
-    names = ["eventfd", "unix"] + (["spin"] if where == "two" else [])  # two spinners cannot share a CPU
+    names = ["eventfd", "unix", "tcp"] + (
+        ["spin"] if where == "two" else []
+    )  # two spinners cannot share a CPU
     return [Baseline(f"C {name}", programs[f"{name}_pingpong"]) for name in names]
 
 

@@ -80,6 +80,8 @@ def _styles(results: Results) -> dict[str, dict[str, Any]]:
             styles[name] |= {"linestyle": "--", "markerfacecolor": "white"}
         if name.endswith("frames"):
             styles[name] |= {"linestyle": ":", "markerfacecolor": "white"}
+        if "-tcp-" in name:
+            styles[name] |= {"linestyle": "-.", "markerfacecolor": "white"}
     return styles
 
 
@@ -126,7 +128,7 @@ def _pipeline(panel: Any, results: Results, sizes: list[int]) -> None:
         found = [
             one.median * size / 1e9
             for key, one in results.series.items()
-            if key.case == "limit" and key.size == size and one.values
+            if (key.case, key.variant) == ("limit", "pipeline") and key.size == size and one.values
         ]
         if found:
             points.append((size, max(found)))

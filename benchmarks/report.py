@@ -69,6 +69,7 @@ def as_markdown(head: dict[str, Any], results: Results, plots: list[str]) -> str
     parts += [f"![one-way throughput over message size; round trips]({plot})\n" for plot in plots]
     parts += ["## Targets\n", _targets(results)]
     parts += _oneway(results)
+    parts += _mixed(results)
     parts += _curve(results)
     parts += _trips(results)
     parts += _limits(results)
@@ -163,6 +164,13 @@ def _ratio_table(results: Results, variant: str, sizes: list[int]) -> str:
     return table([f"{US} over", *map(size_name, sizes)], rows) if rows else ""
 
 
+def _mixed(results: Results) -> list[str]:
+    sizes = results.sizes("mixed", "plain")
+    if not sizes:
+        return []
+    return ["## One way, a libzmq at one end\n", _rate_table(results, "mixed", "plain", sizes)]
+
+
 def _curve(results: Results) -> list[str]:
     """A line per size, because there are more of them than libraries. `failed`: see the end of the page."""
     keys = [key for key in results.series if key.case == "sizes"]
@@ -220,10 +228,11 @@ def _trips(results: Results) -> list[str]:
 
 
 def _limits(results: Results) -> list[str]:
-    sizes = results.sizes("limit", "pipeline")
-    if not sizes:
-        return []
-    return ["## Copy in, copy out in C\n", _rate_table(results, "limit", "pipeline", sizes)]
+    parts = []
+    for variant, title in {"pipeline": "Copy in, copy out in C", "tcp": "`send` and `recv` in C"}.items():
+        if sizes := results.sizes("limit", variant):
+            parts += [f"## {title}\n", _rate_table(results, "limit", variant, sizes)]
+    return parts
 
 
 CALL_COLUMNS = {"streaming": "per message", "asleep": "per round trip", "idle": "per second, idle"}
@@ -294,7 +303,7 @@ def _errors(results: Results) -> Iterable[tuple[tuple[str, str], list[str]]]:
     found: dict[tuple[str, str], list[str]] = {}
     for key, one in results.series.items():
         if one.error:
-            size = f" {size_name(key.size)}" if key.case in {"oneway", "sizes"} else ""
+            size = f" {size_name(key.size)}" if key.case in {"oneway", "mixed", "sizes"} else ""
             found.setdefault((key.subject, one.error), []).append(f"{key.case} {key.placement}{size}")
     return found.items()
 
@@ -325,6 +334,7 @@ def summary(results: Results) -> str:
     judged = _target_table(rows) if rows else "No target can be judged from this run.\n"
     parts = [
         *_oneway(results),
+        *_mixed(results),
         *_curve(results),
         *_trips(results),
         *_limits(results),

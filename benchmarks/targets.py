@@ -16,6 +16,10 @@ US = "shmzmq"
 PYZMQ = "pyzmq-ipc"
 INTO, ZERO = "shmzmq-into", "shmzmq-zero"
 PYZMQ_FORMS = (PYZMQ, "pyzmq-ipc-frames")
+US_TCP, PYZMQ_TCP = "shmzmq-tcp", "pyzmq-tcp"
+US_TCP_FORMS = (US_TCP, "shmzmq-tcp-frames", "shmzmq-tcp-into")
+PYZMQ_TCP_FORMS = (PYZMQ_TCP, "pyzmq-tcp-frames")
+C_TCP = "C tcp"
 KIB, MIB = 1024, 1 << 20
 SLEPT = 4  # a round trip that takes so many times another's was not spinning like it
 
@@ -241,9 +245,56 @@ def t10(results: Results) -> list[Row]:
 def t11(results: Results) -> list[Row]:
     rows = []
     for size, text, factor in ((32, "32 B", 5), (KIB, "1 KiB", 2.5)):
-        ours, theirs = _oneway(results, size, "shmzmq-tcp"), _oneway(results, size, "pyzmq-tcp")
-        rows.append(_at_least("T11", f"tcp {text} one way", (ours, theirs), factor, "pyzmq-tcp"))
+        ours, theirs = _oneway(results, size, US_TCP), _oneway(results, size, PYZMQ_TCP)
+        rows.append(_at_least("T11", f"tcp {text} one way", (ours, theirs), factor, PYZMQ_TCP))
+    return [*rows, *_mixed(results, "T11", "tcp", (32, KIB))]
+
+
+def _mixed(results: Results, id_: str, scheme: str, sizes: tuple[int, ...]) -> list[Row]:
+    """A libzmq at one end must not be worse off than with libzmq at both."""
+    rows = []
+    for size in sizes:
+        theirs = _oneway(results, size, f"pyzmq-{scheme}")
+        for near, far in ((US, "pyzmq"), ("pyzmq", US)):
+            ours = results.get("mixed", "plain", size, _place(results), f"{near}-to-{far}-{scheme}")
+            on = f"{scheme} {size_name(size)} one way, {near} to {far}"
+            rows.append(_at_least(id_, on, (ours, theirs), 1, f"pyzmq-{scheme}"))
     return rows
+
+
+def t12(results: Results) -> list[Row]:
+    limit = results.get("limit", "tcp", MIB, _place(results), C_TCP)
+    form = best(((n, s) for n in PYZMQ_TCP_FORMS if (s := _oneway(results, MIB, n))), highest=True)
+    name, theirs = form or ("pyzmq's best form", None)
+    rows = []
+    for us in US_TCP_FORMS:
+        on, ours = f"tcp 1 MiB one way, {us}", _oneway(results, MIB, us)
+        rows.append(_at_least("T12", on, (ours, limit), 0.8, C_TCP))
+        rows.append(_at_least("T12", on, (ours, theirs), 1, name))
+    return rows
+
+
+def t13(results: Results) -> list[Row]:
+    return [_looser_trip(results, place) for place in ("one", "two")]
+
+
+def _looser_trip(results: Results, place: str) -> Row:
+    """Of the two bounds the one that allows more, in this run and this placement."""
+    on = f"tcp round trip, placement {place}"
+    ours = _trip(results, "default p50", place, US_TCP)
+    bounds = [
+        (factor, found, name)
+        for factor, name in ((1.3, C_TCP), (0.7, PYZMQ_TCP))
+        if (found := _trip(results, "default p50", place, name))
+    ]
+    if len(bounds) < 2:
+        return _missing("T13", on, f"<= 1.3x {C_TCP} or <= 0.7x {PYZMQ_TCP}")
+    factor, theirs, name = max(bounds, key=lambda bound: bound[0] * bound[1].median)
+    return _at_most("T13", on, (ours, theirs), factor, f"{name}, the looser bound")
+
+
+def t14(results: Results) -> list[Row]:
+    return _mixed(results, "T14", "ipc", (32, KIB, 64 * KIB, MIB))
 
 
 def t15(results: Results) -> list[Row]:
@@ -355,7 +406,7 @@ def patterns(results: Results) -> list[Row]:
 
 def t17(results: Results) -> list[Row]:
     rows = []
-    for scheme, us, them in (("ipc", US, PYZMQ), ("tcp", "shmzmq-tcp", "pyzmq-tcp")):
+    for scheme, us, them in (("ipc", US, PYZMQ), ("tcp", US_TCP, PYZMQ_TCP)):
         ours, theirs = (
             results.get("connect", "connect to reply", 32, _place(results), name) for name in (us, them)
         )
@@ -390,7 +441,7 @@ def t23(results: Results) -> list[Row]:
 
 
 EVERY: tuple[Callable[[Results], list[Row]], ...] = (
-    *(t1, t2, t3, t4, t5, t6, t7, t8, t9, t10, t11, t15, t17, t18, t20, t22, t23),
+    *(t1, t2, t3, t4, t5, t6, t7, t8, t9, t10, t11, t12, t13, t14, t15, t17, t18, t20, t22, t23),
     no_dip,
     film,
     copied,

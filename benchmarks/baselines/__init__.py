@@ -1,6 +1,7 @@
 """C baselines: built by the machine's own compiler into a temporary folder when a run begins.
 
-They say what the machine allows: both ends asleep, both ends spinning, bytes copied in and out.
+They say what the machine allows: both ends asleep, both ends spinning, bytes copied in and out, bytes
+through TCP.
 """
 
 import json
@@ -11,7 +12,10 @@ from pathlib import Path
 from benchmarks.core import bench
 
 HERE = Path(__file__).parent
-PROGRAMS = ("eventfd_pingpong", "unix_pingpong", "spin_pingpong", "pipeline", "flag_ring")
+PROGRAMS = (
+    *("eventfd_pingpong", "unix_pingpong", "tcp_pingpong", "spin_pingpong"),
+    *("pipeline", "tcp_stream", "flag_ring"),
+)
 
 
 def compiler() -> str | None:

@@ -6,6 +6,7 @@ from benchmarks.rivals import (
     faster_fifo,
     flag_ring,
     iceoryx,
+    mixed,
     mp_pipe,
     mp_queue,
     pynng,
@@ -29,6 +30,7 @@ EVERY: list[bench.Rival] = [
     *iceoryx.RIVALS,
     *pyomq.RIVALS,
     *pynng.RIVALS,
+    *mixed.RIVALS,
 ]
 
 # Present on every machine that runs the project's benchmark; the others are extras, measured if importable.

@@ -57,6 +57,7 @@ class Rival(Protocol):
                publish, opened first, and subscribe; options hold readers, size and a subscriber's rank.
                For video they are film, opened first, and watch.
                For patterns they are ping and pong; options hold the pattern
+               mixed (one way, a library at each end) is filed apart from oneway: it is no rival
     """
 
     name: str

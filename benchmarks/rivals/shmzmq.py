@@ -61,9 +61,9 @@ class Zero(bench.ShmzmqRival):
 class Into(bench.ShmzmqRival):
     """`send` of bytes, `recv_into` memory that the receiver keeps: for what is too large to be made anew."""
 
-    def __init__(self) -> None:
-        super().__init__("shmzmq-into", "shmzmq", "shmzmq")
-        self.kinds = frozenset()
+    def __init__(self, name: str, *kinds: str, **form: Any) -> None:
+        super().__init__(name, "shmzmq", "shmzmq", **form)
+        self.kinds = frozenset(kinds)
         self.sizes = (1 << 20, sys.maxsize)
 
     def wire(self, scratch: Any, size: int) -> Any:
@@ -79,10 +79,15 @@ class Into(bench.ShmzmqRival):
         return End(plain.send, recv, plain.close, plain.address)
 
 
+IPC = Shmzmq("shmzmq")
+TCP = Shmzmq("shmzmq-tcp", scheme="tcp")
+
 RIVALS = [
-    Shmzmq("shmzmq"),
+    IPC,
     Shmzmq("shmzmq-frames", copy=False),
     Zero(),
-    Into(),
-    Shmzmq("shmzmq-tcp", scheme="tcp"),
+    Into("shmzmq-into"),
+    TCP,
+    Shmzmq("shmzmq-tcp-frames", scheme="tcp", copy=False),
+    Into("shmzmq-tcp-into", "oneway", scheme="tcp"),
 ]

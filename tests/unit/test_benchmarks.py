@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 
 import pytest
 
-from benchmarks import copies, fanout, harness, peers, rivals, sizes, targets, video, zero
+from benchmarks import (
+    baselines,
+    copies,
+    fanout,
+    harness,
+    peers,
+    placement,
+    rivals,
+    sizes,
+    targets,
+    video,
+    zero,
+)
 from benchmarks.command import CASES
+from benchmarks.core import bench
 from benchmarks.rivals.flag_ring import Reader, Writer
 from benchmarks.rivals.patterns import PATTERNS
 from benchmarks.roles import Spent
@@ -135,6 +149,85 @@ def test_video_must_cost_a_third_of_the_cpu_and_a_quarter_of_the_delay(late, ver
     )
     judged = [row.verdict for row in targets.film(results) if row.on.startswith(f"{US},")]
     assert judged == ["met", verdict]
+
+
+# --- tcp, and a libzmq at one end ---------------------------------------------------------------------------
+
+
+def oneway(subject: str, size: int, case: str = "oneway") -> Key:
+    return Key(case, "plain", size, "two", subject)
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "ipc"])
+def test_pair_of_two_libraries_is_compared_with_pyzmq_at_both_ends(scheme):
+    results = results_with(
+        (oneway(f"pyzmq-{scheme}", 1024), [2.0]),
+        (oneway(f"shmzmq-to-pyzmq-{scheme}", 1024, "mixed"), [2.0]),
+        (oneway(f"pyzmq-to-shmzmq-{scheme}", 1024, "mixed"), [1.9]),
+    )
+    rows = targets.t11(results) if scheme == "tcp" else targets.t14(results)
+    judged = {on: verdict for on, verdict in verdicts(rows).items() if verdict != "not measured"}
+    assert judged == {
+        f"{scheme} 1 KiB one way, shmzmq to pyzmq": "met",
+        f"{scheme} 1 KiB one way, pyzmq to shmzmq": "missed",
+    }
+
+
+def test_names_of_targets_are_those_of_rivals():
+    named = {rival.name for rival in rivals.EVERY}
+    assert named >= {*targets.US_TCP_FORMS, *targets.PYZMQ_TCP_FORMS, targets.PYZMQ, targets.PYZMQ_TCP}
+    mixed = {rival.name for rival in rivals.EVERY if "mixed" in rival.kinds}
+    assert mixed == {
+        f"{pair}-{scheme}" for pair in ("shmzmq-to-pyzmq", "pyzmq-to-shmzmq") for scheme in ("ipc", "tcp")
+    }
+
+
+def test_every_form_over_tcp_is_compared_with_c_and_with_the_best_form_of_pyzmq():
+    mib = 1 << 20
+    results = results_with(
+        (Key("limit", "tcp", mib, "two", targets.C_TCP), [10.0]),
+        (oneway("pyzmq-tcp", mib), [5.0]),
+        (oneway("pyzmq-tcp-frames", mib), [9.0]),
+        (oneway("shmzmq-tcp", mib), [8.0]),
+        (oneway("shmzmq-tcp-frames", mib), [9.0]),
+    )
+    assert [(row.on[len("tcp 1 MiB one way, ") :], row.verdict) for row in targets.t12(results)] == [
+        ("shmzmq-tcp", "met"),
+        ("shmzmq-tcp", "missed"),
+        ("shmzmq-tcp-frames", "met"),
+        ("shmzmq-tcp-frames", "met"),
+        ("shmzmq-tcp-into", "not measured"),
+        ("shmzmq-tcp-into", "not measured"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ours", "c", "pyzmq", "verdict", "name"),
+    [
+        (13.0, 10.0, 1.0, "met", targets.C_TCP),
+        (14.0, 10.0, 19.0, "missed", targets.PYZMQ_TCP),
+        (14.0, 10.0, 20.0, "met", targets.PYZMQ_TCP),
+    ],
+)
+def test_round_trip_over_tcp_has_the_looser_of_two_bounds(ours, c, pyzmq, verdict, name):
+    trips = {targets.US_TCP: ours, targets.C_TCP: c, targets.PYZMQ_TCP: pyzmq}
+    results = results_with(
+        *((Key("trip", "default p50", 32, "one", subject), [us]) for subject, us in trips.items())
+    )
+    one, two = targets.t13(results)
+    assert one.verdict == verdict
+    assert name in one.target
+    assert two.verdict == "not measured"
+
+
+def test_baselines_move_bytes_over_tcp(tmp_path):
+    try:
+        programs = baselines.build(tmp_path)
+    except bench.BenchError as error:
+        pytest.skip(str(error))
+    cpu = min(os.sched_getaffinity(0))
+    assert baselines.run(programs["tcp_stream"], cpu, cpu, 1 << 20, 0.01)["per_second"] > 0
+    assert baselines.run(programs["tcp_pingpong"], cpu, cpu, 0.01)["trips"] > 0
 
 
 # --- the curve over sizes, lent memory ---------------------------------------------------------------------
@@ -275,3 +368,38 @@ def test_case_measures_and_nobody_loses_a_message(tmp_path, case):
     here = {"sizes": sizes.SUBJECTS, "zero": zero.QUEUING, "video": ("shmzmq", "pyzmq-ipc")}.get(case, ())
     taking_part = {rival.name for rival in plan.rivals if case in rival.kinds or rival.name in here}
     assert {key.subject for key in run.results.series} >= taking_part
+
+
+@pytest.mark.slow
+@pytest.mark.shmzmq_only("the benchmark starts its own processes, of both libraries")
+def test_streams_to_a_libzmq_and_over_tcp_lose_no_message(tmp_path):
+    chosen = [rival for rival in rivals.EVERY if "mixed" in rival.kinds or "-tcp" in rival.name]
+    chosen = [rival for rival in chosen if rival.available() and not rival.name.startswith("pyomq")]
+    plan = harness.Plan(
+        rivals=chosen,
+        sizes=[32, 1 << 20],
+        repeat=1,
+        sample_seconds=0.02,
+        limit_seconds=50,
+        peers=1,
+        watch_seconds=0.1,
+        connections=1,
+        placements=["one"],
+        traced_rounds=1,
+        cap=20,
+        fanout_sizes=[],
+        readers=(1,),
+        router_peers=1,
+    )
+    run = harness.Run(plan, Results([rival.name for rival in chosen]), tmp_path)
+    for case in ("throughput", "latency", "connect"):
+        CASES[case](run)
+    assert {key: one.error for key, one in run.results.series.items() if one.error} == {}
+    measured = {(key.subject, key.size) for key in run.results.series if key.case in {"oneway", "mixed"}}
+    assert measured == {
+        (rival.name, size) for rival in chosen for size in plan.sizes if rival.sizes[0] <= size
+    }
+    if run.programs() and placement.cpus("two"):
+        assert (targets.C_TCP, 1 << 20) in {
+            (key.subject, key.size) for key in run.results.series if key.case == "limit"
+        }
