@@ -13,6 +13,7 @@ import contextlib
 import errno
 import socket as posix
 import struct
+import sys
 from pathlib import Path
 
 import pytest
@@ -474,6 +475,26 @@ def test_marks_hold_behind_what_the_kernel_takes(zmq, sockets, tcp):
     for count in counts:
         for number in range(count):
             expect(pull, b"%d" % number)
+
+
+# --- what waits for a connection ---------------------------------------------------------------------------
+
+
+@pytest.mark.shmzmq_only("libzmq copies what is sent with copy=True")
+def test_large_frames_that_waited_for_the_connection_are_not_copied_then(zmq, sockets, tcp):
+    """A thousand of them would be a second of copying, and twice the memory, before the first one goes."""
+    data = bytes(1 << 20)
+    free = sys.getrefcount(data)
+    push = sockets(zmq.PUSH, **SMALL_BUFFERS)
+    push.connect(tcp)
+    for _ in range(16):
+        push.send(data)
+    pull = sockets(zmq.PULL, rcvhwm=1, **SMALL_BUFFERS)
+    pull.bind(tcp)
+    expect(pull, data)
+    wait_until(lambda: push.peers()[0]["transport"] == "tcp", "the connection to have the messages")
+    held = sys.getrefcount(data) - free
+    assert held >= push.peers()[0]["depth"] > 0
 
 
 # --- events ------------------------------------------------------------------------------------------------

@@ -127,6 +127,10 @@ impl Message {
         std::iter::once(&self.first).chain(&self.rest)
     }
 
+    pub fn frames_mut(&mut self) -> impl Iterator<Item = &mut Payload> {
+        std::iter::once(&mut self.first).chain(&mut self.rest)
+    }
+
     pub fn bytes(&self) -> u64 {
         self.frames().map(|frame| frame.bytes().len() as u64).sum()
     }

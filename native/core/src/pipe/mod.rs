@@ -73,8 +73,9 @@ impl From<Writer> for Out {
 }
 
 impl Writer {
-    /// Writes what was accepted long ago, whatever the high-water marks say now.
-    pub fn write_accepted(&mut self, message: &Message, stats: &mut Stats) -> Write {
+    /// Writes what was accepted long ago, whatever the high-water marks say now. Once written, nothing may be
+    /// left of the message: a stream takes its large frames.
+    pub fn write_accepted(&mut self, message: &mut Message, stats: &mut Stats) -> Write {
         match self {
             Writer::Ring(ring) => ring.write_accepted(message, stats),
             Writer::Stream(stream) => stream.write_accepted(message),

@@ -172,8 +172,9 @@ impl Socket {
             let mut moved = 0;
             let mut stuck = false;
             while moved < FLUSH_ROUND_BYTES
-                && let Some(message) = queue.front()
+                && let Some(message) = queue.front_mut()
             {
+                let bytes = message.bytes() + 1;
                 match writer.write_accepted(message, stats) {
                     Write::Done => {}
                     // The peer is gone already (EOF follows) or memory is short: what is queued stays.
@@ -182,7 +183,7 @@ impl Socket {
                         break;
                     }
                 }
-                moved += message.bytes() + 1;
+                moved += bytes;
                 queue.pop_front();
             }
             writer.publish(stats);

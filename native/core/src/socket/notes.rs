@@ -34,8 +34,8 @@ pub fn say_hello(options: &Options, writer: &mut Writer, stats: &mut Stats) -> b
     if hello.is_empty() {
         return false;
     }
-    let message = Message { first: Payload::from(hello.as_slice()), rest: Vec::new() };
-    let said = matches!(writer.write_accepted(&message, stats), Write::Done);
+    let mut message = Message { first: Payload::from(hello.as_slice()), rest: Vec::new() };
+    let said = matches!(writer.write_accepted(&mut message, stats), Write::Done);
     writer.publish(stats);
     said
 }

@@ -214,20 +214,28 @@ impl Outbound {
 
     #[inline]
     fn push_frame(&mut self, bytes: &[u8], more: bool, keep: impl FnOnce() -> Payload) {
-        let large = bytes.len() >= REFERENCE_MIN;
+        if bytes.len() >= REFERENCE_MIN {
+            return self.push_large(keep(), more);
+        }
         self.bytes += bytes.len() as u64;
         let tail = self.tail();
-        tail.clean = !more && !large;
+        tail.clean = !more;
         tail.ends += u32::from(tail.clean);
         if let Body::Bytes(to) = &mut tail.body {
             encode_message_frame(bytes.len(), more, to);
-            if !large {
-                to.extend_from_slice(bytes);
-            }
+            to.extend_from_slice(bytes);
         }
-        if large {
-            self.queue.push_back(Piece { body: Body::Frame(keep()), ends: u32::from(!more), clean: !more });
+    }
+
+    fn push_large(&mut self, payload: Payload, more: bool) {
+        let len = payload.bytes().len();
+        self.bytes += len as u64;
+        let tail = self.tail();
+        tail.clean = false;
+        if let Body::Bytes(to) = &mut tail.body {
+            encode_message_frame(len, more, to);
         }
+        self.queue.push_back(Piece { body: Body::Frame(payload), ends: u32::from(!more), clean: !more });
     }
 
     fn push(&mut self, message: Outgoing<'_>, scratch: &mut Vec<Part>) {
@@ -244,10 +252,16 @@ impl Outbound {
         self.messages += 1;
     }
 
-    fn push_owned(&mut self, message: &Message) {
+    /// Takes what is large out of the message instead of copying it.
+    fn push_owned(&mut self, message: &mut Message) {
         let count = 1 + message.rest.len();
-        for (index, payload) in message.frames().enumerate() {
-            self.push_frame(payload.bytes(), index + 1 < count, || payload.again());
+        for (index, payload) in message.frames_mut().enumerate() {
+            let more = index + 1 < count;
+            if payload.bytes().len() >= REFERENCE_MIN {
+                self.push_large(std::mem::replace(payload, Payload::empty()), more);
+            } else {
+                self.push_frame(payload.bytes(), more, Payload::empty);
+            }
         }
         self.messages += 1;
     }
@@ -271,9 +285,9 @@ impl Outbound {
                 self.wire.pieces.push_back(Piece { body, ends: 0, clean: true });
             }
             if self.queue.is_empty()
-                && let Some(message) = self.held.pop_front()
+                && let Some(mut message) = self.held.pop_front()
             {
-                self.push_owned(&message);
+                self.push_owned(&mut message);
             }
             if taken >= BATCH_BYTES {
                 return;
@@ -515,8 +529,8 @@ impl StreamOut {
         Write::Done
     }
 
-    /// The same for a message that was accepted long ago.
-    pub fn write_accepted(&mut self, message: &Message) -> Write {
+    /// The same for a message that was accepted long ago. Once written it is empty.
+    pub fn write_accepted(&mut self, message: &mut Message) -> Write {
         let mut out = self.shared.out.lock();
         if out.is_gone() {
             return Write::Gone;
