@@ -38,8 +38,9 @@ const KEPT_BYTES: usize = 4096;
 /// A stretch of wire format.
 struct Piece {
     body: Body,
-    /// Messages whose last byte lies in it.
+    /// Messages whose last byte lies in it, and what it holds of frames' bodies, its own or the next one's.
     ends: u32,
+    bodies: u64,
     /// No message goes on behind it.
     clean: bool,
 }
@@ -193,6 +194,12 @@ impl Outbound {
         !keeps(self.limits.policy) && self.limits.reached(self.messages, self.bytes)
     }
 
+    /// What waits may be written by a caller, under the locks of a socket.
+    fn is_small(&self) -> bool {
+        let held = self.held.front().map_or(0, Message::bytes);
+        self.held.len() <= 1 && self.bytes + held <= DIRECT_BYTES as u64
+    }
+
     /// Nothing waits and nothing is being written.
     pub fn is_drained(&self) -> bool {
         self.queue.is_empty() && self.held.is_empty() && self.wire.pieces.is_empty() && !self.engine_writes
@@ -206,7 +213,7 @@ impl Outbound {
         );
         if !roomy {
             let body = Body::Bytes(std::mem::take(&mut self.spare));
-            self.queue.push_back(Piece { body, ends: 0, clean: true });
+            self.queue.push_back(Piece { body, ends: 0, bodies: 0, clean: true });
         }
         let last = self.queue.len() - 1;
         &mut self.queue[last]
@@ -221,6 +228,7 @@ impl Outbound {
         let tail = self.tail();
         tail.clean = !more;
         tail.ends += u32::from(tail.clean);
+        tail.bodies += bytes.len() as u64;
         if let Body::Bytes(to) = &mut tail.body {
             encode_message_frame(bytes.len(), more, to);
             to.extend_from_slice(bytes);
@@ -235,7 +243,8 @@ impl Outbound {
         if let Body::Bytes(to) = &mut tail.body {
             encode_message_frame(len, more, to);
         }
-        self.queue.push_back(Piece { body: Body::Frame(payload), ends: u32::from(!more), clean: !more });
+        let body = Body::Frame(payload);
+        self.queue.push_back(Piece { body, ends: u32::from(!more), bodies: 0, clean: !more });
     }
 
     fn push(&mut self, message: Outgoing<'_>, scratch: &mut Vec<Part>) {
@@ -282,7 +291,7 @@ impl Outbound {
             if self.wire.clean && !self.urgent.is_empty() {
                 let body = Body::Bytes(std::mem::take(&mut self.urgent));
                 self.pong_waits = false;
-                self.wire.pieces.push_back(Piece { body, ends: 0, clean: true });
+                self.wire.pieces.push_back(Piece { body, ends: 0, bodies: 0, clean: true });
             }
             if self.queue.is_empty()
                 && let Some(mut message) = self.held.pop_front()
@@ -293,10 +302,9 @@ impl Outbound {
                 return;
             }
             let Some(piece) = self.queue.pop_front() else { return };
-            let len = piece.bytes().len();
-            taken += len;
+            taken += piece.bytes().len();
             self.messages = self.messages.saturating_sub(u64::from(piece.ends));
-            self.bytes = self.bytes.saturating_sub(len as u64);
+            self.bytes = self.bytes.saturating_sub(piece.bodies);
             self.wire.clean = piece.clean;
             self.wire.pieces.push_back(piece);
         }
@@ -565,7 +573,7 @@ impl StreamOut {
         }
         let begun = Instant::now();
         let alone = begun.saturating_duration_since(out.rested_at) >= out.cost;
-        if alone && out.bytes <= DIRECT_BYTES as u64 && self.write_here(&mut out, begun) {
+        if alone && out.is_small() && self.write_here(&mut out, begun) {
             return;
         }
         out.engine_writes = true;
@@ -625,5 +633,80 @@ impl StreamOut {
     /// What the peer cannot have got.
     pub fn undelivered(&mut self) -> Vec<Message> {
         self.shared.out.lock().undelivered()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+
+    use super::*;
+    use crate::pipe::overflow::Policy;
+    use crate::signaler::Signaler;
+
+    type Outcome = std::result::Result<(), Box<dyn std::error::Error>>;
+
+    fn outbound(policy: Policy) -> std::result::Result<Outbound, Box<dyn std::error::Error>> {
+        let (end, _) = std::os::unix::net::UnixStream::pair()?;
+        let signaler = Arc::new(Signaler::new().map_err(|error| error.to_string())?);
+        let limits = Limits { sndhwm: 0, rcvhwm: 0, hwm_bytes: 1000, policy };
+        Ok(Outbound::new(Arc::new(Channel::new(OwnedFd::from(end))), (signaler, 0), limits))
+    }
+
+    fn message(bytes: usize) -> Message {
+        Message { first: Payload::from(vec![7; bytes]), rest: Vec::new() }
+    }
+
+    #[test]
+    fn bytes_that_wait_are_those_of_bodies() -> Outcome {
+        let mut out = outbound(Policy::Own)?;
+        let sizes = [0, 1, 255, 256, 4000, REFERENCE_MIN, 3 * PIECE_BYTES];
+        let mut all = 0;
+        for round in 0..50_000 {
+            let size = sizes[if round % 1000 == 0 { round / 1000 % sizes.len() } else { 1 }];
+            out.push_owned(&message(size));
+            all += size as u64;
+        }
+        assert_eq!(out.bytes, all);
+        while !out.queue.is_empty() {
+            out.refill();
+            let waits: u64 = out.queue.iter().map(|piece| piece.bodies).sum();
+            assert_eq!(out.bytes, waits);
+        }
+        assert_eq!((out.bytes, out.messages), (0, 0));
+        Ok(())
+    }
+
+    #[test]
+    fn a_caller_writes_nothing_large_that_was_held() -> Outcome {
+        let mut out = outbound(Policy::KeepLatest)?;
+        assert!(out.is_small());
+        out.held.push_back(message(DIRECT_BYTES + 1));
+        assert!(!out.is_small());
+        Ok(())
+    }
+
+    #[test]
+    fn what_the_kernel_has_not_got_to_its_last_byte_is_undelivered() -> Outcome {
+        let frames = [3, REFERENCE_MIN, 0, 5];
+        let whole = 12 + 5 + 9 + REFERENCE_MIN + 2 + 7 + 22;
+        for sent in (0..40).chain(whole - 40..=whole) {
+            let mut out = outbound(Policy::Own)?;
+            let multipart = Message::from_frames(frames.map(|len| Payload::from(vec![7; len])));
+            let (first, last) = (message(10), message(20));
+            out.push_owned(&first);
+            out.push_owned(multipart.as_ref().ok_or("no frames")?);
+            out.push_owned(&last);
+            out.refill();
+            let sizes: Vec<usize> = out.wire.pieces.iter().map(|piece| piece.bytes().len()).collect();
+            let ends = [12, 12 + 5 + 9 + REFERENCE_MIN + 2 + 7, whole];
+            assert_eq!(sizes.iter().sum::<usize>(), whole);
+            out.wire.advance(sent);
+            let left: Vec<u64> = out.undelivered().iter().map(Message::bytes).collect();
+            let all = [10, 8 + REFERENCE_MIN as u64, 20];
+            let gone = ends.iter().filter(|end| sent >= **end).count();
+            assert_eq!(left, all[gone..], "{sent} bytes sent");
+        }
+        Ok(())
     }
 }
