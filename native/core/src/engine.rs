@@ -38,6 +38,8 @@ const BUFFER_MAX: usize = 128 * 1024;
 const LARGE_MIN: usize = 16 * 1024;
 /// That memory is at most so far ahead of the bytes that have come.
 const AHEAD: usize = 1 << 20;
+/// The kernel had no memory for a write: it is tried again after this.
+const REWRITE: Duration = Duration::from_millis(10);
 /// libzmq multiplies a TTL in 16 bits, so that more than this wraps there.
 const TTL_MAX: i64 = 655;
 
@@ -87,6 +89,10 @@ pub struct Engine {
     /// Of the message that is not whole yet.
     pending: Vec<InPiece>,
     stalled: bool,
+    /// Nothing can be written any more; what the peer said before is still read.
+    mute: Option<Errno>,
+    /// For want of memory in the kernel nothing was written; it is tried again then.
+    rewrite_at: Option<Instant>,
     /// A PONG waits to be written.
     answers: bool,
     unknown: u32,
@@ -121,6 +127,8 @@ impl Engine {
             large: None,
             pending: Vec::new(),
             stalled: false,
+            mute: None,
+            rewrite_at: None,
             answers: false,
             unknown: 0,
             heartbeat: Heartbeat::new(options, minor),
@@ -161,17 +169,25 @@ impl Engine {
         self.read(io)
     }
 
-    /// Writes what waits.
+    /// Writes what waits. A write that fails ends the connection only when everything is read that came
+    /// before: a peer may say something and leave while we talk to it.
     pub fn write(&mut self, io: &mut Io) -> Step<()> {
-        match self.stream.write(&self.channel, ROUNDS) {
-            Ok(Some(Wrote::All | Wrote::Blocked)) => Ok(()),
-            Ok(None) => {
-                io.again(self.token);
-                Ok(())
-            }
-            Err(errno @ (Errno::PIPE | Errno::CONNRESET)) => Err(Failure::gone(errno)),
-            Err(errno) => Err(Failure::send(errno)),
+        if self.mute.is_some() {
+            return Ok(());
         }
+        match self.stream.write(&self.channel, ROUNDS) {
+            Ok(Some(Wrote::All | Wrote::Blocked)) => return Ok(()),
+            Ok(None) => {}
+            Err(Errno::NOBUFS | Errno::NOMEM) => {
+                let at = Instant::now() + REWRITE;
+                self.rewrite_at = Some(at);
+                io.call_at(at, self.token);
+                return Ok(());
+            }
+            Err(errno) => self.mute = Some(errno),
+        }
+        io.again(self.token);
+        Ok(())
     }
 
     fn read_rounds(&mut self, io: &mut Io) -> Step<()> {
@@ -186,7 +202,7 @@ impl Engine {
             match wanted {
                 Ok(0) => return Err(Failure::gone(Errno::PIPE)),
                 Ok(_) => self.heartbeat.heard(),
-                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::AGAIN) => return self.check_voice(),
                 Err(Errno::INTR) => continue,
                 Err(Errno::NOMEM) => {
                     let reason = "no memory for a large frame".to_owned();
@@ -208,6 +224,15 @@ impl Engine {
         }
         io.again(self.token);
         Ok(())
+    }
+
+    /// All that came is read: now the connection may end for what a write found.
+    fn check_voice(&self) -> Step<()> {
+        match self.mute {
+            None => Ok(()),
+            Some(errno @ (Errno::PIPE | Errno::CONNRESET)) => Err(Failure::gone(errno)),
+            Some(errno) => Err(Failure::send(errno)),
+        }
     }
 
     fn receive(&mut self) -> Result<usize, Errno> {
@@ -426,9 +451,12 @@ impl Engine {
             let reason = "peer gave no sign of life within its heartbeat's time".to_owned();
             return Err(Failure { reason, tell: Tell::Errno(libc::ETIMEDOUT) });
         }
-        if self.heartbeat.pings(now) {
+        let pings = self.heartbeat.pings(now);
+        if pings {
             let ttl = self.heartbeat.ttl;
             self.stream.push_urgent(|out| encode_ping(ttl, out));
+        }
+        if pings || self.rewrite_at.take_if(|at| *at <= now).is_some() {
             self.write(io)?;
         }
         self.set_timer(io);

@@ -1,0 +1,131 @@
+"""What a byte stream may do to a message: ends in its middle, ends that are late, and peers that do not read.
+
+The peer is a bare TCP socket that speaks ZMTP by hand, so it decides when a byte is taken and when a
+connection is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket as system_socket
+import struct
+
+import pytest
+
+import kit
+from kit import CAP, CAP_MS, wait_until
+
+GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01NULL" + bytes(16) + bytes(32)
+
+
+def command(name: bytes, body: bytes = b"") -> bytes:
+    packed = bytes([len(name)]) + name + body
+    return bytes([4, len(packed)]) + packed
+
+
+def ready(kind: bytes) -> bytes:
+    return command(b"READY", b"\x0bSocket-Type" + struct.pack("!I", len(kind)) + kind)
+
+
+def frame(body: bytes, more: bool = False) -> bytes:
+    if len(body) > 255:
+        return bytes([2 | more]) + struct.pack("!Q", len(body)) + body
+    return bytes([0 | more, len(body)]) + body
+
+
+class Wire:
+    """A connection to the socket under test, its handshake done, in the name of a socket of type `kind`."""
+
+    def __init__(self, link: system_socket.socket, kind: bytes) -> None:
+        self.link = link
+        self.link.settimeout(CAP)
+        self.link.sendall(GREETING + ready(kind))
+        self.take(64)
+        self.next_frame()
+
+    def take(self, count: int) -> bytes:
+        taken = bytearray()
+        while len(taken) < count:
+            part = self.link.recv(min(count - len(taken), 1 << 20))
+            assert part, f"the connection ended {count - len(taken)} bytes early"
+            taken += part
+        return bytes(taken)
+
+    def next_frame(self) -> tuple[int, bytes]:
+        """Flags and body of the next frame."""
+        flags = self.take(1)[0]
+        length = struct.unpack("!Q", self.take(8))[0] if flags & 2 else self.take(1)[0]
+        return flags, self.take(length)
+
+    def next_message(self) -> list[bytes]:
+        frames = []
+        while True:
+            flags, body = self.next_frame()
+            if flags & 4:
+                continue
+            frames.append(body)
+            if not flags & 1:
+                return frames
+
+    def say(self, data: bytes) -> None:
+        self.link.sendall(data)
+
+    def close(self) -> None:
+        self.link.close()
+
+    def reset(self) -> None:
+        """Ends with RST: what is on its way is gone."""
+        self.link.setsockopt(system_socket.SOL_SOCKET, system_socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.link.close()
+
+
+class Harbour:
+    """Listens for connections of the socket under test."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.listener = system_socket.socket()
+        self.listener.setsockopt(system_socket.SOL_SOCKET, system_socket.SO_REUSEADDR, 1)
+        self.listener.setsockopt(system_socket.SOL_SOCKET, system_socket.SO_RCVBUF, 4096)
+        self.listener.settimeout(CAP)
+        self.listener.bind(("127.0.0.1", port))
+        self.listener.listen()
+        self.port = self.listener.getsockname()[1]
+        self.endpoint = f"tcp://127.0.0.1:{self.port}"
+        self.wires: list[Wire] = []
+
+    def accept(self, kind: bytes) -> Wire:
+        link, _ = self.listener.accept()
+        self.wires.append(Wire(link, kind))
+        return self.wires[-1]
+
+    def close(self) -> None:
+        for wire in self.wires:
+            wire.close()
+        self.listener.close()
+
+
+@pytest.fixture
+def harbour():
+    with contextlib.closing(Harbour()) as made:
+        yield made
+
+
+# --- the end of a peer --------------------------------------------------------------------------------------
+
+
+def test_what_a_peer_said_before_its_end_is_heard_also_by_one_who_talks_to_it(zmq, sockets, harbour):
+    dealer = sockets(zmq.DEALER, linger=0, rcvhwm=1, reconnect_ivl=60_000)
+    dealer.connect(harbour.endpoint)
+    wire = harbour.accept(b"DEALER")
+    # More than one turn of the reader takes, so that some of it waits in the kernel.
+    said = [b"%04d" % number + bytes(2_000) for number in range(20)]
+    wire.say(b"".join(map(frame, said)))
+    dealer.send(b"unread, so that the end is a reset")
+    assert dealer.recv() == said[0]
+    wait_until(lambda: wire.link.recv(1, system_socket.MSG_PEEK), "the unread message")
+    wire.close()
+    for _ in range(4):
+        with contextlib.suppress(zmq.Again):
+            dealer.send(b"to nobody", zmq.DONTWAIT)
+    dealer.rcvtimeo = CAP_MS
+    assert [dealer.recv() for _ in said[1:]] == said[1:]
