@@ -7,6 +7,7 @@ connection is gone.
 from __future__ import annotations
 
 import contextlib
+import resource
 import socket as system_socket
 import struct
 
@@ -129,3 +130,27 @@ def test_what_a_peer_said_before_its_end_is_heard_also_by_one_who_talks_to_it(zm
             dealer.send(b"to nobody", zmq.DONTWAIT)
     dealer.rcvtimeo = CAP_MS
     assert [dealer.recv() for _ in said[1:]] == said[1:]
+
+
+# --- memory -------------------------------------------------------------------------------------------------
+
+
+def resident() -> int:
+    """Bytes of this process that are in memory."""
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * resource.getpagesize()
+
+
+@pytest.mark.shmzmq_only("libzmq has no pieces of a buffer that wait")
+@pytest.mark.slow
+def test_short_messages_that_came_one_by_one_do_not_wait_in_a_buffer_each(zmq, sockets, harbour):
+    pull = sockets(zmq.PULL, rcvhwm=0)
+    pull.connect(harbour.endpoint)
+    wire = harbour.accept(b"PUSH")
+    ping = command(b"PING", b"\0\0ctx")
+    before = resident()
+    for _ in range(3000):
+        wire.say(frame(b"short") + ping)
+        wire.next_frame()  # the PONG: what was said has been read
+    assert resident() - before < 5_000_000
+    assert all(pull.recv() == b"short" for _ in range(3000))

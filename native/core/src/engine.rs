@@ -278,6 +278,7 @@ impl Engine {
             let body = rest.get(header.header_bytes..).unwrap_or_default();
             if body.len() < header.body_bytes {
                 if !header.command && header.body_bytes >= LARGE_MIN {
+                    self.check_parts()?;
                     self.begin_large(header)?;
                 }
                 return Ok(());
@@ -304,12 +305,18 @@ impl Engine {
         Ok(())
     }
 
+    /// A message may have one frame more.
+    fn check_parts(&self) -> Step<()> {
+        if self.parts < MAX_PARTS {
+            return Ok(());
+        }
+        Err(format!("peer sent a message of more than {MAX_PARTS} frames").into())
+    }
+
     /// One frame more of a message.
     fn count(&mut self, more: bool) -> Step<()> {
+        self.check_parts()?;
         self.parts += 1;
-        if self.parts > MAX_PARTS {
-            return Err(format!("peer sent a message of more than {MAX_PARTS} frames").into());
-        }
         self.more = more;
         if !more {
             self.parts = 0;
@@ -429,7 +436,21 @@ impl Engine {
             return;
         }
         let end = bytes.len();
+        let bytes = self.fit(bytes);
         self.hand_over(vec![InPiece::Run(Run { bytes, at: 0, end, messages })]);
+    }
+
+    /// What waits for its reader does not keep a buffer of many times its size.
+    fn fit(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
+        if bytes.len() > bytes.capacity() / 4 {
+            return bytes;
+        }
+        let fitted = bytes.as_slice().to_vec();
+        if self.buffer.capacity() == 0 {
+            bytes.clear();
+            self.buffer = bytes;
+        }
+        fitted
     }
 
     fn hand_over(&mut self, last: Vec<InPiece>) {
