@@ -111,6 +111,83 @@ def harbour():
         yield made
 
 
+# --- the end of a socket that still has something to say ----------------------------------------------------
+
+
+def test_what_waited_for_its_peer_longer_than_its_socket_lets_the_context_end(zmq, harbour):
+    context = zmq.Context()
+    push = context.socket(zmq.PUSH)
+    push.connect(harbour.endpoint)
+    push.send(b"late")
+    push.close(linger=-1)
+    wire = harbour.accept(b"PULL")
+    ended = kit.Task(context.term)
+    assert wire.next_message() == [b"late"]
+    ended.result()
+
+
+def test_a_connection_that_is_lost_while_its_socket_lingers_is_made_anew(zmq, harbour):
+    context = zmq.Context()
+    push = context.socket(zmq.PUSH)
+    push.set(zmq.SNDBUF, 4096)
+    push.set(zmq.RECONNECT_IVL, 5)
+    push.connect(harbour.endpoint)
+    first = harbour.accept(b"PULL")
+    for number in range(60):
+        push.send(b"%03d" % number + bytes(100_000))
+    push.close(linger=-1)
+    assert first.next_message()[0][:3] == b"000"
+    first.reset()
+    second = harbour.accept(b"PULL")
+    ended = kit.Task(context.term)
+    got = [int(second.next_message()[0][:3])]
+    while got[-1] < 59:
+        got.append(int(second.next_message()[0][:3]))
+    assert got == list(range(got[0], 60)), "whole messages, in order"
+    assert 0 < got[0] < 30
+    ended.result()
+
+
+def test_a_connection_that_is_lost_after_disconnect_is_made_anew(zmq, harbour, sockets):
+    push = sockets(zmq.PUSH, linger=-1, sndbuf=4096, reconnect_ivl=5)
+    push.connect(harbour.endpoint)
+    first = harbour.accept(b"PULL")
+    for number in range(60):
+        push.send(b"%03d" % number + bytes(100_000))
+    push.disconnect(harbour.endpoint)
+    assert first.next_message()[0][:3] == b"000"
+    first.reset()
+    second = harbour.accept(b"PULL")
+    got = [int(second.next_message()[0][:3])]
+    while got[-1] < 59:
+        got.append(int(second.next_message()[0][:3]))
+    assert got == list(range(got[0], 60)), "whole messages, in order"
+
+
+def test_a_peer_that_never_stops_talking_gets_everything_before_the_end(zmq, harbour):
+    context = zmq.Context()
+    pair = context.socket(zmq.PAIR)
+    pair.connect(harbour.endpoint)
+    wire = harbour.accept(b"PAIR")
+    pair.send(b"begin")
+    assert wire.next_message() == [b"begin"]
+    for number in range(40):
+        pair.send(b"%03d" % number + bytes(50_000))
+    talk = kit.Task(talk_until_the_end, wire)
+    pair.close(linger=-1)
+    ended = kit.Task(context.term)
+    for number in range(40):
+        assert wire.next_message()[0][:3] == b"%03d" % number
+    ended.result()
+    talk.result()
+
+
+def talk_until_the_end(wire):
+    with contextlib.suppress(OSError):
+        while True:
+            wire.say(frame(b"blah" * 10))
+
+
 # --- the end of a peer --------------------------------------------------------------------------------------
 
 

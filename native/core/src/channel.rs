@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -21,6 +21,7 @@ use crate::handshake;
 
 /// Most fds that one command carries; more in one read is an error of the peer.
 const FDS_MAX: usize = 4;
+const SIOCOUTQNSD: libc::Ioctl = 0x894B;
 
 struct Parcel {
     bytes: Vec<u8>,
@@ -124,6 +125,14 @@ impl Channel {
     /// True while something waits for the socket to become writable.
     pub fn waits(&self) -> bool {
         !self.outbox.lock().unwrap_or_else(PoisonError::into_inner).waiting.is_empty()
+    }
+
+    /// Bytes that a tcp connection has taken and not sent for the first time; 0 if it does not say.
+    pub fn unsent(&self) -> usize {
+        let mut bytes: libc::c_int = 0;
+        // SAFETY: the request (tcp(7); asm-generic/sockios.h) writes one int.
+        let done = unsafe { libc::ioctl(self.fd().as_raw_fd(), SIOCOUTQNSD, std::ptr::from_mut(&mut bytes)) };
+        if done == 0 { usize::try_from(bytes).unwrap_or(0) } else { 0 }
     }
 
     /// Reads what is there into `buffer`; fds that came along are appended. 0 is the end.

@@ -38,6 +38,8 @@ const BUFFER_MAX: usize = 128 * 1024;
 const LARGE_MIN: usize = 16 * 1024;
 /// That memory is at most so far ahead of the bytes that have come.
 const AHEAD: usize = 1 << 20;
+/// A peer that said something so long ago may go on.
+const RECENT: Duration = Duration::from_secs(1);
 /// The kernel had no memory for a write: it is tried again after this.
 const REWRITE: Duration = Duration::from_millis(10);
 /// libzmq multiplies a TTL in 16 bits, so that more than this wraps there.
@@ -93,6 +95,8 @@ pub struct Engine {
     mute: Option<Errno>,
     /// For want of memory in the kernel nothing was written; it is tried again then.
     rewrite_at: Option<Instant>,
+    /// When something came last.
+    heard_at: Option<Instant>,
     /// A PONG waits to be written.
     answers: bool,
     unknown: u32,
@@ -129,6 +133,7 @@ impl Engine {
             stalled: false,
             mute: None,
             rewrite_at: None,
+            heard_at: None,
             answers: false,
             unknown: 0,
             heartbeat: Heartbeat::new(options, minor),
@@ -191,9 +196,12 @@ impl Engine {
     }
 
     fn read_rounds(&mut self, io: &mut Io) -> Step<()> {
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
             if self.stalled {
                 return Ok(());
+            }
+            if round == 1 {
+                self.heard_at = Some(Instant::now());
             }
             let wanted = match &mut self.large {
                 Some(large) => large.receive(&self.channel),
@@ -504,6 +512,12 @@ impl Engine {
         self.forget_timer(io);
         self.stream.end_input();
         self.stream.end_output();
+    }
+
+    /// True if the peer has just said something, or that waits to be read.
+    pub fn hears(&self) -> bool {
+        self.heard_at.is_some_and(|at| at.elapsed() < RECENT)
+            || rustix::io::ioctl_fionread(self.channel.fd()).is_ok_and(|bytes| bytes > 0)
     }
 
     /// Everything that was to be sent is with the kernel.

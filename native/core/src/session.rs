@@ -64,6 +64,10 @@ const BACKLOG_RETRY: Duration = Duration::from_millis(10);
 const FLUSH_RETRY: Duration = Duration::from_millis(10);
 /// Time between two looks of a writer that holds messages for a full ring.
 const HELD_LOOK: Duration = Duration::from_millis(2);
+/// While the peer talks, a close makes the kernel throw away what it has not sent (RFC 1122, 4.2.2.13). So a
+/// connection that has done its work stays for that, so long at most; and time between two looks at it.
+const TALK_MAX: Duration = Duration::from_secs(30);
+const UNSENT_LOOK: Duration = Duration::from_millis(10);
 /// Most fds that one side may have sent ahead of the commands they belong to.
 const FDS_AHEAD: usize = 4;
 
@@ -140,6 +144,9 @@ pub struct Session {
     dial_by: Option<Instant>,
     /// Next look whether held messages can move.
     move_held_at: Option<Instant>,
+    /// Everything is written, and next look whether the kernel has sent it; until when.
+    unsent_look: Option<Instant>,
+    talk_until: Option<Instant>,
     /// The socket is closed: Some(deadline), None inside for ever.
     closed: Option<Option<Instant>>,
     /// The type refused the connection.
@@ -193,6 +200,8 @@ impl Session {
             dial_at: None,
             dial_by: None,
             move_held_at: None,
+            unsent_look: None,
+            talk_until: None,
             closed: None,
             refused: false,
         }
@@ -434,10 +443,32 @@ impl Session {
         if channel.waits() {
             channel.flush();
         }
-        let done = run(engine, io);
-        let drained = self.closed.is_some() && self.flushing.is_none() && engine.is_drained();
-        let done = if done.is_ok() && drained { Err(Failure::finished()) } else { done };
+        let done = run(engine, io).and_then(|()| self.finish_written(io));
         self.settle(io, done)
+    }
+
+    /// Ends the session of a closed socket, or of an endpoint that was left, when everything is written.
+    fn finish_written(&mut self, io: &mut Io) -> Step<()> {
+        if self.closed.is_none() || self.flushing.is_some() {
+            return Ok(());
+        }
+        let Some(Link { phase: Phase::Streaming(engine), channel, .. }) = &mut self.link else {
+            return Ok(());
+        };
+        if !engine.is_drained() {
+            return Ok(());
+        }
+        let now = Instant::now();
+        let until = *self.talk_until.get_or_insert(now + TALK_MAX);
+        if !self.tcp || now >= until || channel.unsent() == 0 || !engine.hears() {
+            return Err(Failure::finished());
+        }
+        if self.unsent_look.is_none_or(|at| at <= now) {
+            let at = now + UNSENT_LOOK;
+            self.unsent_look = Some(at);
+            io.call_at(at, self.token);
+        }
+        Ok(())
     }
 
     /// Something waits in the stream.
@@ -849,9 +880,11 @@ impl Session {
         }
         self.joined(io, attached)?;
         match self.link.as_mut().map(|link| &mut link.phase) {
-            Some(Phase::Streaming(engine)) => engine.begin(io),
-            _ => Ok(()),
+            Some(Phase::Streaming(engine)) => engine.begin(io)?,
+            _ => return Ok(()),
         }
+        // The socket may have been closed before its peer was there.
+        self.finish_written(io)
     }
 
     /// Moves what was sent before the connection was there.
@@ -869,8 +902,7 @@ impl Session {
                     self.slot = None;
                     // What is lent is closed with the socket, or comes back by itself.
                     self.socket.part(slot);
-                    // A stream has still to be written.
-                    return if self.is_streaming() { Ok(()) } else { Err(Failure::finished()) };
+                    return Err(Failure::finished());
                 }
             }
         }
@@ -942,7 +974,7 @@ impl Session {
             self.move_held(io);
         }
         if self.flushing.is_some() {
-            let flushed = self.flush(io);
+            let flushed = self.flush(io).and_then(|()| self.finish_written(io));
             return self.settle(io, flushed);
         }
         Next::Stay
@@ -996,19 +1028,14 @@ impl Session {
         if self.options().reconnect_stop & options::STOP_AFTER_DISCONNECT != 0 && !self.socket.is_closed() {
             queued &= self.link.is_some();
         }
-        let writes = match self.link.as_ref().map(|link| &link.phase) {
-            Some(Phase::Streaming(engine)) => {
-                if let (false, Some(slot)) = (queued || self.flushing.is_some(), self.slot.take()) {
-                    self.socket.part(slot);
-                }
-                !engine.is_drained()
-            }
-            _ => false,
-        };
-        if queued || writes || self.flushing.is_some() {
-            if let Some(slot) = self.slot {
-                self.socket.retire(slot);
-            }
+        let streams = self.is_streaming();
+        if let (true, Some(slot)) = (queued || streams || self.flushing.is_some(), self.slot) {
+            self.socket.retire(slot);
+        }
+        if streams {
+            self.closed = Some(linger);
+        }
+        if queued || self.flushing.is_some() || streams && self.finish_written(io).is_ok() {
             self.closed = Some(linger);
             if let Some(until) = linger {
                 io.call_at(until, self.token);
@@ -1022,6 +1049,9 @@ impl Session {
         if let Some(mut link) = self.link.take() {
             io.unwatch(link.channel.fd());
             if let Phase::Streaming(engine) = &mut link.phase {
+                if let Some(slot) = self.slot.take() {
+                    self.socket.part(slot);
+                }
                 engine.end(io);
                 return Next::Remove;
             }

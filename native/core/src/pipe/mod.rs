@@ -535,6 +535,20 @@ impl Pipe {
         self.later.clear();
     }
 
+    /// Nothing new goes into a stream and nothing more is taken from it; what waits is still written. False: it
+    /// is none.
+    pub fn retire_stream(&mut self) -> bool {
+        let Out::Stream(stream) = &mut self.out else { return false };
+        stream.close();
+        self.since = None;
+        for input in self.inputs() {
+            if let In::Stream(stream) = input {
+                stream.part();
+            }
+        }
+        true
+    }
+
     /// Ends both directions, but what has arrived can still be read.
     pub fn part(&mut self, stats: &mut Stats) {
         match &mut self.out {
@@ -586,7 +600,8 @@ impl Pipe {
         }
         self.current = None;
         self.later.clear();
-        if !matches!(self.out, Out::Queue(_)) {
+        // What a stream has not written yet may need another connection.
+        if !matches!(self.out, Out::Queue(_) | Out::Stream(_)) {
             self.out = Out::None;
         }
     }

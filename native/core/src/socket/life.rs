@@ -8,7 +8,7 @@
 //! handshake done    attach:  In::Ring now; Out::Ring when the queue is empty (flush, in rounds)
 //! EOF, pidfd, error lose:    undelivered -> queue (connecter) or counted (accepted); In drains
 //! drained, no more  settle:  pipe removed, type told
-//! close             close:   CLOSED to all rings; pipes with a queue linger
+//! close             close:   CLOSED to all rings; pipes with a queue, or a stream that is not written, linger
 //! ```
 
 use std::collections::VecDeque;
@@ -193,6 +193,11 @@ impl Socket {
         }
         if *status == Status::Closed || pipe.retiring {
             writer.close(stats);
+            if let Writer::Stream(_) = writer {
+                // It has still to be written, perhaps to another connection.
+                pipe.out = writer.into();
+                return Flush::Done;
+            }
             pipe.out = Out::None;
             return Flush::Finished;
         }
@@ -231,7 +236,7 @@ impl Socket {
         // What was read to its end is let go of now: nobody may ever read this pipe.
         if pipe.receives {
             pipe.look();
-            if !pipe.handed_over {
+            if !pipe.handed_over && !pipe.retiring {
                 let accepted = !pipe.connecter && !reconnect;
                 notes::went(options, accepted, reconnect).for_each(|note| pipe.push_in(note));
             }
@@ -258,11 +263,12 @@ impl Socket {
             arena.reclaim(peer);
         }
         let lent = peer.filter(|peer| !closed && arena.leave(*peer));
-        if waits && !(closed && left.is_empty()) {
+        let leaves = closed || pipe.retiring;
+        if waits && !(leaves && left.is_empty()) {
             stats.redelivered += left.len() as u64;
             pipe.out = Out::Queue(std::mem::take(&mut left));
         } else {
-            stats.discard(Discard::PeerGone, left.len() as u64);
+            stats.discard(if leaves { Discard::Linger } else { Discard::PeerGone }, left.len() as u64);
             pipe.ending = true;
         }
         let drained =
@@ -317,14 +323,23 @@ impl Socket {
         lent
     }
 
-    /// `disconnect` from an endpoint that is not there: takes no new messages, keeps the queued ones.
+    /// `disconnect` before all is written: takes no new messages, keeps those that wait for the endpoint or
+    /// in its stream.
     pub fn retire(&self, slot: usize) {
         let mut state = self.state();
-        state.core.deactivate_out(slot);
-        if let Some(pipe) = state.core.pipe(slot) {
-            pipe.retiring = true;
-            pipe.sends = false;
+        let State { core, pattern, .. } = &mut *state;
+        core.deactivate_out(slot);
+        let Some(pipe) = core.pipe(slot) else { return };
+        pipe.retiring = true;
+        pipe.sends = false;
+        if !pipe.retire_stream() {
+            return;
         }
+        pattern.detach(core, slot);
+        state.settle();
+        drop(state);
+        self.signaler.mark(slot);
+        self.mark_control();
     }
 
     /// Moves what a full ring left outside. True: nothing is left there.
