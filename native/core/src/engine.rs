@@ -9,6 +9,9 @@
 //! buffer. A frame of 16 KiB and more that is not all there gets memory of its own, never more than 1 MiB
 //! ahead of the bytes that have come, whatever its header declares. After `ROUNDS` reads others have their turn.
 //!
+//! **Raw.** A STREAM socket's connection has no frames and no heartbeats: what one read of at most 8 KiB brought is
+//! a message.
+//!
 //! **Heartbeats.** A PING every HEARTBEAT_IVL; no byte in HEARTBEAT_TIMEOUT after it, or in the TTL of the
 //! peer's own PING, ends the connection. Any byte counts, also of an unfinished message. While the program does
 //! not read what has come we cannot hear the peer: then nothing is held against it.
@@ -88,6 +91,10 @@ pub struct Engine {
     more: bool,
     parts: usize,
     large: Option<Large>,
+    /// What comes has no frames: what one read brings is one message.
+    raw: bool,
+    /// Raw: the reader is told of the beginning and the end of the connection.
+    notifies: bool,
     /// Of the message that is not whole yet.
     pending: Vec<InPiece>,
     stalled: bool,
@@ -129,6 +136,8 @@ impl Engine {
             more: false,
             parts: 0,
             large: None,
+            raw: false,
+            notifies: false,
             pending: Vec::new(),
             stalled: false,
             mute: None,
@@ -140,9 +149,20 @@ impl Engine {
         }
     }
 
+    /// The same for a connection of plain bytes.
+    pub fn raw(stream: Arc<Stream>, channel: Arc<Channel>, token: u64, options: &Options) -> Engine {
+        let mut engine = Engine::new(stream, channel, token, false, 0, options, Vec::new());
+        engine.raw = true;
+        engine.notifies = options.stream_notify != 0;
+        engine
+    }
+
     /// The connection is handed over: what came with the handshake is looked at, and what waits is written.
     pub fn begin(&mut self, io: &mut Io) -> Step<()> {
         self.heartbeat.begin();
+        if self.notifies {
+            self.push_bytes();
+        }
         if !self.buffer.is_empty() {
             self.scan()?;
             self.deliver();
@@ -220,6 +240,7 @@ impl Engine {
             }
             match self.large.take_if(|large| large.bytes.len() == large.len) {
                 Some(large) => self.take_large(large)?,
+                None if self.raw => self.push_bytes(),
                 None => {
                     // What came whole before a mistake is the reader's.
                     let scanned = self.scan();
@@ -248,7 +269,7 @@ impl Engine {
         let spare = rustix::buffer::spare_capacity(&mut self.buffer);
         let bytes = rustix::net::recv(self.channel.fd(), spare, RecvFlags::DONTWAIT)?.0;
         // A full read: more waits, so the next one gets more room.
-        if self.buffer.len() == self.buffer.capacity() {
+        if self.buffer.len() == self.buffer.capacity() && !self.raw {
             self.room = (self.room * 2).min(BUFFER_MAX);
         }
         Ok(bytes)
@@ -265,6 +286,15 @@ impl Engine {
         if self.buffer.capacity() - len < BUFFER_MIN / 2 {
             // Many small frames of one message: the next whole message may be far.
             self.buffer.reserve_exact(self.room.max(len));
+        }
+    }
+
+    /// Raw: the buffer is one message. An empty one is a note.
+    fn push_bytes(&mut self) {
+        let payload = Payload::from(&self.buffer[..]);
+        self.buffer.clear();
+        if !self.stream.push_input(std::iter::once(InPiece::Frame { payload, more: false })) {
+            self.stalled = true;
         }
     }
 
@@ -510,6 +540,10 @@ impl Engine {
     /// The connection is over. What the reader has is still read.
     pub fn end(&mut self, io: &mut Io) {
         self.forget_timer(io);
+        if self.notifies {
+            self.buffer.clear();
+            self.push_bytes();
+        }
         self.stream.end_input();
         self.stream.end_output();
     }

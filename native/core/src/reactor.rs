@@ -48,6 +48,8 @@ pub enum Command {
     Close { socket: u64, linger: Option<Instant>, gate: Arc<Gate> },
     /// From an application thread that found its peer's ring broken.
     Kill { token: u64, reason: String },
+    /// From an application thread that wants this connection ended, and no other of its endpoint.
+    HangUp { token: u64 },
     /// From an application thread whose ring was full: see to it that what is held moves.
     MoveHeld { token: u64 },
     /// From whoever made the socket's arena grow: see to it that it shrinks.
@@ -217,6 +219,11 @@ pub struct SessionHandle {
 impl SessionHandle {
     pub fn kill(&self, reason: &str) {
         self.thread.post(Command::Kill { token: self.token, reason: reason.to_owned() });
+    }
+
+    /// Ends the connection when all is written; none follows it.
+    pub fn hang_up(&self) {
+        self.thread.post(Command::HangUp { token: self.token });
     }
 
     /// Something waits in the stream.
@@ -411,6 +418,9 @@ impl Reactor {
                 }
                 Command::Kill { token, reason } => {
                     self.call_session(token, |session, io| session.on_kill(io, &reason));
+                }
+                Command::HangUp { token } => {
+                    self.call_session(token, |session, io| session.on_stop(io, None));
                 }
                 Command::Look { socket } => self.add(Entry::Looker(Looker::new(socket))),
                 Command::Write { token } => self.call_session(token, |session, io| session.on_write(io)),

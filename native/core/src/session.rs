@@ -365,7 +365,8 @@ impl Session {
     /// The connection is there: watches it and says hello.
     fn open(&mut self, io: &mut Io) -> Step<()> {
         let options = self.options();
-        if options.handshake_ivl > 0 {
+        let raw = self.socket.is_raw();
+        if options.handshake_ivl > 0 && !raw {
             let by = Instant::now() + Duration::from_millis(options.handshake_ivl as u64);
             self.handshake_by = Some(by);
             io.call_at(by, self.token);
@@ -381,7 +382,8 @@ impl Session {
             tune(link.channel.fd(), &options, false).map_err(Failure::send)?;
         }
         io.watch(link.channel.fd(), self.token)?;
-        link.hello(connecter, tcp, &self.socket, &options)
+        link.hello(connecter, tcp, &self.socket, &options)?;
+        if raw { self.join_stream(io, "") } else { Ok(()) }
     }
 
     /// Accepted: stands in the door until its handshake is over.
@@ -814,10 +816,12 @@ impl Session {
         }
     }
 
-    /// Both sides: from here on ZMTP traffic goes over the connection itself. `why`: what prevents rings.
+    /// Both sides: from here on ZMTP traffic goes over the connection itself; `why`: what prevents rings. Or a
+    /// STREAM socket's bytes.
     fn join_stream(&mut self, io: &mut Io, why: &str) -> Step<()> {
         let options = self.options();
-        if !self.tcp && options.ipc_mode == options::IPC_RING {
+        let raw = self.socket.is_raw();
+        if !self.tcp && !raw && options.ipc_mode == options::IPC_RING {
             return Err(Failure::no_rings(&format!("no rings, and IPC_MODE allows nothing else: {why}")));
         }
         let slot = match self.slot {
@@ -831,11 +835,13 @@ impl Session {
         self.attempts = 0;
         self.place = None;
         let link = self.link.as_mut().ok_or("no connection")?;
-        let ready = link.ready.take().ok_or("no READY")?;
+        // A raw peer says nothing of itself.
+        let ready = if raw { None } else { Some(link.ready.take().ok_or("no READY")?) };
+        let said = || ready.iter().flat_map(|ready| ready.properties.iter());
         let fd = link.channel.fd();
         let origin = match self.tcp {
-            true => Origin::over_tcp(ready.properties.iter(), &peer_address(fd), fd.as_raw_fd()),
-            false => Origin::new(ready.properties.iter(), link.peer, fd.as_raw_fd()),
+            true => Origin::over_tcp(said(), &peer_address(fd), fd.as_raw_fd()),
+            false => Origin::new(said(), link.peer, fd.as_raw_fd()),
         };
         let origin = Arc::new(origin);
         let session = SessionHandle { thread: io.thread.clone(), token: self.token };
@@ -852,28 +858,37 @@ impl Session {
             rcvhwm: options.rcvhwm,
             commands: subscribes && link.minor >= 1,
             publishes,
-            conflates: options.conflate != 0 && !publishes,
-            transport: if self.tcp { "tcp" } else { "zmtp" },
+            conflates: options.conflate != 0 && !publishes && !raw,
+            raw,
+            transport: match self.tcp {
+                true => "tcp",
+                false if raw => "ipc",
+                false => "zmtp",
+            },
             origin: origin.clone(),
         };
         let (output, input, shared) = stream::stream(terms);
-        let rest = link.inbound.take_rest();
-        let engine =
-            Engine::new(shared, link.channel.clone(), self.token, publishes, link.minor, &options, rest);
+        let (rest, channel) = (link.inbound.take_rest(), link.channel.clone());
+        let engine = match raw {
+            true => Engine::raw(shared, channel, self.token, &options),
+            false => Engine::new(shared, channel, self.token, publishes, link.minor, &options, rest),
+        };
         link.phase = Phase::Streaming(Box::new(engine));
         let connection = Connection {
             origin,
-            kind: ready.socket_type,
+            kind: ready.and_then(|ready| ready.socket_type),
             input: In::Stream(Box::new(input)),
             output: Writer::Stream(Box::new(output)),
             peer: link.peer,
             routing_id: link.routing_id.clone(),
             session,
-            reason: (!self.tcp).then(|| Arc::from(why)),
+            reason: (!self.tcp && !raw).then(|| Arc::from(why)),
         };
         let attached = self.socket.attach(slot, connection);
-        self.tell(monitor::HANDSHAKE_SUCCEEDED, 0);
-        if !self.tcp {
+        if !raw {
+            self.tell(monitor::HANDSHAKE_SUCCEEDED, 0);
+        }
+        if !self.tcp && !raw {
             let fd = self.link_fd().unwrap_or(u32::MAX);
             self.socket.events.emit_with(monitor::NO_RINGS, fd, &self.text, why);
             log("rings", format!("{} goes on without rings: {why}", String::from_utf8_lossy(&self.text)));
@@ -902,6 +917,10 @@ impl Session {
                     self.slot = None;
                     // What is lent is closed with the socket, or comes back by itself.
                     self.socket.part(slot);
+                    if self.socket.is_raw() {
+                        // It was hung up before there was a connection.
+                        self.closed.get_or_insert(None);
+                    }
                     return Err(Failure::finished());
                 }
             }
@@ -1134,7 +1153,10 @@ impl Session {
         };
         match tell {
             Tell::Nothing => return,
-            Tell::Errno(errno) if !live => self.tell(monitor::HANDSHAKE_FAILED_NO_DETAIL, errno as u32),
+            // A raw connection is in its handshake for ever, says libzmq.
+            Tell::Errno(errno) if !live || self.socket.is_raw() => {
+                self.tell(monitor::HANDSHAKE_FAILED_NO_DETAIL, errno as u32)
+            }
             Tell::Protocol(code) if !live => self.tell(monitor::HANDSHAKE_FAILED_PROTOCOL, code),
             _ => {}
         }
@@ -1235,6 +1257,9 @@ impl Link {
         }
         if !tcp {
             self.check_credentials(options)?;
+        }
+        if socket.is_raw() {
+            return Ok(());
         }
         let mut bytes = shmzmq_zmtp::greeting().to_vec();
         // A binder on an ipc path waits: its READY goes with its OFFER.

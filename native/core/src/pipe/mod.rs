@@ -105,6 +105,14 @@ impl Writer {
         }
     }
 
+    /// Messages that nobody will get, since their connection is over.
+    pub fn abandoned(&self) -> u64 {
+        match self {
+            Writer::Stream(stream) if stream.is_raw() => stream.depth(),
+            _ => 0,
+        }
+    }
+
     /// Messages accepted so far.
     pub fn sent(&self) -> u64 {
         match self {

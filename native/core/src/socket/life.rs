@@ -252,6 +252,7 @@ impl Socket {
             Out::None | Out::Local(_) => (None, VecDeque::new()),
         };
         let peer = writer.as_ref().and_then(Writer::peer_id);
+        stats.discard(Discard::PeerGone, writer.as_ref().map_or(0, Writer::abandoned));
         let mut left = match &mut writer {
             Some(writer) => notes::undelivered(writer, pipe.hello),
             None => VecDeque::new(),

@@ -28,6 +28,7 @@ pub mod push;
 pub mod rep;
 pub mod req;
 pub mod router;
+pub mod stream;
 pub mod watch;
 pub mod xpub;
 pub mod xsub;
@@ -147,7 +148,7 @@ fn pattern_of(kind: SocketType) -> Option<Box<dyn Pattern>> {
         SocketType::XPub => Box::new(xpub::XPub::new(false)),
         SocketType::Sub => Box::new(xsub::XSub::new(true)),
         SocketType::XSub => Box::new(xsub::XSub::new(false)),
-        SocketType::Stream => return None,
+        SocketType::Stream => Box::<stream::Stream>::default(),
     })
 }
 
@@ -224,6 +225,11 @@ impl Socket {
         matches!(self.kind, SocketType::Sub | SocketType::XSub)
     }
 
+    /// Its connections carry bytes as they are, without a handshake.
+    pub fn is_raw(&self) -> bool {
+        self.kind == SocketType::Stream
+    }
+
     /// What it receives is subscriptions.
     pub fn publishes(&self) -> bool {
         matches!(self.kind, SocketType::Pub | SocketType::XPub)
@@ -241,6 +247,11 @@ impl Socket {
     /// Keeps a part whose message is not complete; `try_send` sends them together.
     pub fn try_send_more(&self, frames: &dyn Frames) -> Result<()> {
         let mut state = self.enter()?;
+        if !state.pending.is_empty() && state.pattern.pairs() {
+            let sent = state.send(frames, false);
+            self.tell_watchers(&mut state, &sent);
+            return sent;
+        }
         let State { core, pattern, pending, .. } = &mut *state;
         if pending.is_empty() {
             let part = frames.parts()[0];

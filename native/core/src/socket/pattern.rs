@@ -18,6 +18,10 @@ pub trait Pattern: Send {
     fn detach(&mut self, _core: &mut Core, _slot: usize) {}
     /// The first part of a message whose rest follows: would a send refuse it already?
     fn admit(&mut self, core: &mut Core, first: &[u8]) -> Result<()>;
+    /// A message is two frames, whatever the flag of the second one says.
+    fn pairs(&self) -> bool {
+        false
+    }
     /// Sends one whole message or nothing.
     fn send(&mut self, core: &mut Core, frames: &dyn Frames, patient: bool) -> Result<()>;
     /// Sends the first of these one-frame messages, as long as that is simple; how many. The rest is

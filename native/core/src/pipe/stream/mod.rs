@@ -60,6 +60,8 @@ pub struct Terms {
     pub publishes: bool,
     /// It wants to receive the newest message only.
     pub conflates: bool,
+    /// Bytes as they are, without frames.
+    pub raw: bool,
     /// How `peers()` calls it.
     pub transport: &'static str,
     pub origin: Arc<Origin>,
@@ -69,7 +71,7 @@ pub struct Terms {
 pub fn stream(terms: Terms) -> (StreamOut, StreamIn, Arc<Stream>) {
     let Terms { channel, session, owner, limits, .. } = terms;
     let shared = Arc::new(Stream {
-        out: AttemptLock::new(Outbound::new(channel, owner.clone(), limits)),
+        out: AttemptLock::new(Outbound::new(channel, owner.clone(), limits, terms.raw)),
         input: AttemptLock::new(Inbound::new(owner, terms.rcvhwm, terms.publishes, terms.conflates)),
         filled: AtomicBool::new(false),
         session,

@@ -141,6 +141,8 @@ pub struct Outbound {
     channel: Option<Arc<Channel>>,
     owner: End,
     pub limits: Limits,
+    /// Bodies go without headers.
+    raw: bool,
     queue: VecDeque<Piece>,
     /// Of the queue.
     messages: u64,
@@ -165,11 +167,12 @@ pub struct Outbound {
 }
 
 impl Outbound {
-    pub fn new(channel: Arc<Channel>, owner: End, limits: Limits) -> Outbound {
+    pub fn new(channel: Arc<Channel>, owner: End, limits: Limits, raw: bool) -> Outbound {
         Outbound {
             channel: Some(channel),
             owner,
             limits,
+            raw,
             queue: VecDeque::new(),
             messages: 0,
             bytes: 0,
@@ -225,12 +228,15 @@ impl Outbound {
             return self.push_large(keep(), more);
         }
         self.bytes += bytes.len() as u64;
+        let raw = self.raw;
         let tail = self.tail();
         tail.clean = !more;
         tail.ends += u32::from(tail.clean);
         tail.bodies += bytes.len() as u64;
         if let Body::Bytes(to) = &mut tail.body {
-            encode_message_frame(bytes.len(), more, to);
+            if !raw {
+                encode_message_frame(bytes.len(), more, to);
+            }
             to.extend_from_slice(bytes);
         }
     }
@@ -238,13 +244,18 @@ impl Outbound {
     fn push_large(&mut self, payload: Payload, more: bool) {
         let len = payload.bytes().len();
         self.bytes += len as u64;
-        let tail = self.tail();
-        tail.clean = false;
-        if let Body::Bytes(to) = &mut tail.body {
-            encode_message_frame(len, more, to);
+        let mut bodies = len as u64;
+        if !self.raw {
+            let tail = self.tail();
+            tail.clean = false;
+            // What it counts for goes with the header.
+            tail.bodies += std::mem::take(&mut bodies);
+            if let Body::Bytes(to) = &mut tail.body {
+                encode_message_frame(len, more, to);
+            }
         }
         let body = Body::Frame(payload);
-        self.queue.push_back(Piece { body, ends: u32::from(!more), bodies: 0, clean: !more });
+        self.queue.push_back(Piece { body, ends: u32::from(!more), bodies, clean: !more });
     }
 
     fn push(&mut self, message: Outgoing<'_>, scratch: &mut Vec<Part>) {
@@ -332,6 +343,14 @@ impl Outbound {
 
     /// Everything not known to be with the kernel, oldest first.
     fn undelivered(&mut self) -> Vec<Message> {
+        if self.raw {
+            // The middle of a stream means nothing to another connection.
+            self.wire = Wire::new();
+            self.queue.clear();
+            self.held.clear();
+            (self.messages, self.bytes) = (0, 0);
+            return Vec::new();
+        }
         let mut pieces = std::mem::take(&mut self.wire.done);
         let sent = self.wire.sent + pieces.iter().map(|piece| piece.bytes().len()).sum::<usize>();
         pieces.extend(std::mem::take(&mut self.wire.pieces));
@@ -628,6 +647,11 @@ impl StreamOut {
     pub fn close(&mut self) {
         let mut out = self.shared.out.lock();
         out.closed = true;
+    }
+
+    /// Nothing of it goes to another connection.
+    pub fn is_raw(&self) -> bool {
+        self.shared.out.lock().raw
     }
 
     /// What the peer cannot have got.
