@@ -674,7 +674,7 @@ mod tests {
         let (end, _) = std::os::unix::net::UnixStream::pair()?;
         let signaler = Arc::new(Signaler::new().map_err(|error| error.to_string())?);
         let limits = Limits { sndhwm: 0, rcvhwm: 0, hwm_bytes: 1000, policy };
-        Ok(Outbound::new(Arc::new(Channel::new(OwnedFd::from(end))), (signaler, 0), limits))
+        Ok(Outbound::new(Arc::new(Channel::new(OwnedFd::from(end))), (signaler, 0), limits, false))
     }
 
     fn message(bytes: usize) -> Message {
@@ -688,7 +688,7 @@ mod tests {
         let mut all = 0;
         for round in 0..50_000 {
             let size = sizes[if round % 1000 == 0 { round / 1000 % sizes.len() } else { 1 }];
-            out.push_owned(&message(size));
+            out.push_owned(&mut message(size));
             all += size as u64;
         }
         assert_eq!(out.bytes, all);
@@ -716,11 +716,11 @@ mod tests {
         let whole = 12 + 5 + 9 + REFERENCE_MIN + 2 + 7 + 22;
         for sent in (0..40).chain(whole - 40..=whole) {
             let mut out = outbound(Policy::Own)?;
-            let multipart = Message::from_frames(frames.map(|len| Payload::from(vec![7; len])));
-            let (first, last) = (message(10), message(20));
-            out.push_owned(&first);
-            out.push_owned(multipart.as_ref().ok_or("no frames")?);
-            out.push_owned(&last);
+            let mut multipart = Message::from_frames(frames.map(|len| Payload::from(vec![7; len])));
+            let (mut first, mut last) = (message(10), message(20));
+            out.push_owned(&mut first);
+            out.push_owned(multipart.as_mut().ok_or("no frames")?);
+            out.push_owned(&mut last);
             out.refill();
             let sizes: Vec<usize> = out.wire.pieces.iter().map(|piece| piece.bytes().len()).collect();
             let ends = [12, 12 + 5 + 9 + REFERENCE_MIN + 2 + 7, whole];
