@@ -164,8 +164,7 @@ impl Engine {
             self.push_bytes();
         }
         if !self.buffer.is_empty() {
-            self.scan()?;
-            self.deliver();
+            self.take_whole()?;
         }
         self.write(io)?;
         self.read(io)
@@ -241,15 +240,8 @@ impl Engine {
             match self.large.take_if(|large| large.bytes.len() == large.len) {
                 Some(large) => self.take_large(large)?,
                 None if self.raw => self.push_bytes(),
-                None => {
-                    // What came whole before a mistake is the reader's.
-                    let scanned = self.scan();
-                    self.deliver();
-                    scanned?;
-                    continue;
-                }
+                None => self.take_whole()?,
             }
-            self.deliver();
         }
         io.again(self.token);
         Ok(())
@@ -296,6 +288,13 @@ impl Engine {
         if !self.stream.push_input(std::iter::once(InPiece::Frame { payload, more: false })) {
             self.stalled = true;
         }
+    }
+
+    /// The reader gets every whole message, also those before a mistake of the peer.
+    fn take_whole(&mut self) -> Step<()> {
+        let scanned = self.scan();
+        self.deliver();
+        scanned
     }
 
     /// Looks through what has come: frames, commands, ends of messages.
