@@ -98,6 +98,8 @@ pub struct Engine {
     /// Of the message that is not whole yet.
     pending: Vec<InPiece>,
     stalled: bool,
+    /// The end may be there already, so that it rings no more: to be read until nothing comes.
+    may_end: bool,
     /// Nothing can be written any more; what the peer said before is still read.
     mute: Option<Errno>,
     /// For want of memory in the kernel nothing was written; it is tried again then.
@@ -140,6 +142,7 @@ impl Engine {
             notifies: false,
             pending: Vec::new(),
             stalled: false,
+            may_end: true,
             mute: None,
             rewrite_at: None,
             heard_at: None,
@@ -174,6 +177,7 @@ impl Engine {
         if flags.contains(EventFlags::OUT) {
             self.write(io)?;
         }
+        self.may_end = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
         self.read(io)
     }
 
@@ -189,6 +193,7 @@ impl Engine {
     /// The reader has room again.
     pub fn resume(&mut self, io: &mut Io) -> Step<()> {
         self.stalled = false;
+        self.may_end = true;
         self.heartbeat.heard();
         self.read(io)
     }
@@ -222,13 +227,16 @@ impl Engine {
             if round == 1 {
                 self.heard_at = Some(Instant::now());
             }
-            let wanted = match &mut self.large {
+            let received = match &mut self.large {
                 Some(large) => large.receive(&self.channel),
                 None => self.receive(),
             };
-            match wanted {
-                Ok(0) => return Err(Failure::gone(Errno::PIPE)),
-                Ok(_) => self.heartbeat.heard(),
+            let filled = match received {
+                Ok((0, _)) => return Err(Failure::gone(Errno::PIPE)),
+                Ok((bytes, room)) => {
+                    self.heartbeat.heard();
+                    bytes == room
+                }
                 Err(Errno::AGAIN) => return self.check_voice(),
                 Err(Errno::INTR) => continue,
                 Err(Errno::NOMEM) => {
@@ -236,11 +244,15 @@ impl Engine {
                     return Err(Failure { reason, tell: Tell::Errno(libc::ENOMEM) });
                 }
                 Err(errno) => return Err(Failure::gone(errno)),
-            }
+            };
             match self.large.take_if(|large| large.bytes.len() == large.len) {
                 Some(large) => self.take_large(large)?,
                 None if self.raw => self.push_bytes(),
                 None => self.take_whole()?,
+            }
+            // Of a byte stream that did not fill its room nothing is left; what comes now rings anew (epoll(7)).
+            if !filled && !self.may_end {
+                return self.check_voice();
             }
         }
         io.again(self.token);
@@ -256,15 +268,17 @@ impl Engine {
         }
     }
 
-    fn receive(&mut self) -> Result<usize, Errno> {
+    /// So many bytes, of so many that there was room for.
+    fn receive(&mut self) -> Result<(usize, usize), Errno> {
         self.make_room();
+        let room = self.buffer.capacity() - self.buffer.len();
         let spare = rustix::buffer::spare_capacity(&mut self.buffer);
         let bytes = rustix::net::recv(self.channel.fd(), spare, RecvFlags::DONTWAIT)?.0;
         // A full read: more waits, so the next one gets more room.
         if self.buffer.len() == self.buffer.capacity() && !self.raw {
             self.room = (self.room * 2).min(BUFFER_MAX);
         }
-        Ok(bytes)
+        Ok((bytes, room))
     }
 
     /// A buffer with room behind what is not whole.
@@ -570,7 +584,7 @@ impl Large {
         self.bytes.try_reserve_exact(wanted - len).map_err(|_| Errno::NOMEM)
     }
 
-    fn receive(&mut self, channel: &Channel) -> Result<usize, Errno> {
+    fn receive(&mut self, channel: &Channel) -> Result<(usize, usize), Errno> {
         if self.bytes.len() == self.bytes.capacity() {
             self.grow(1)?;
         }
@@ -581,7 +595,7 @@ impl Large {
         let bytes = filled.len();
         // SAFETY: the kernel has just filled that many bytes behind the length.
         unsafe { self.bytes.set_len(self.bytes.len() + bytes) };
-        Ok(bytes)
+        Ok((bytes, room))
     }
 }
 
