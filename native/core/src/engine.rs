@@ -109,6 +109,8 @@ pub struct Engine {
     /// A PONG waits to be written.
     answers: bool,
     unknown: u32,
+    /// Of these, the ones nobody was told of yet.
+    untold: u64,
     heartbeat: Heartbeat,
 }
 
@@ -148,6 +150,7 @@ impl Engine {
             heard_at: None,
             answers: false,
             unknown: 0,
+            untold: 0,
             heartbeat: Heartbeat::new(options, minor),
         }
     }
@@ -402,6 +405,7 @@ impl Engine {
             }
             Command::Unknown => {
                 self.unknown += 1;
+                self.untold += 1;
                 if self.unknown > MAX_UNKNOWN {
                     return Err(format!("peer sent more than {MAX_UNKNOWN} unknown commands").into());
                 }
@@ -565,6 +569,11 @@ impl Engine {
     pub fn hears(&self) -> bool {
         self.heard_at.is_some_and(|at| at.elapsed() < RECENT)
             || rustix::io::ioctl_fionread(self.channel.fd()).is_ok_and(|bytes| bytes > 0)
+    }
+
+    /// Unknown commands since this was asked last.
+    pub fn take_untold(&mut self) -> u64 {
+        std::mem::take(&mut self.untold)
     }
 
     /// Everything that was to be sent is with the kernel.

@@ -445,8 +445,19 @@ impl Session {
         if channel.waits() {
             channel.flush();
         }
-        let done = run(engine, io).and_then(|()| self.finish_written(io));
+        let done = run(engine, io);
+        self.count_unknown();
+        let done = done.and_then(|()| self.finish_written(io));
         self.settle(io, done)
+    }
+
+    /// Commands that mean nothing are told by a counter.
+    fn count_unknown(&mut self) {
+        let Some(Link { phase: Phase::Streaming(engine), .. }) = &mut self.link else { return };
+        let unknown = engine.take_untold();
+        if unknown > 0 {
+            self.socket.state().core.stats.unknown_commands += unknown;
+        }
     }
 
     /// Ends the session of a closed socket, or of an endpoint that was left, when everything is written.
@@ -891,6 +902,7 @@ impl Session {
         if !self.tcp && !raw {
             let fd = self.link_fd().unwrap_or(u32::MAX);
             self.socket.events.emit_with(monitor::NO_RINGS, fd, &self.text, why);
+            self.socket.state().core.stats.connected_without_rings += 1;
             log("rings", format!("{} goes on without rings: {why}", String::from_utf8_lossy(&self.text)));
         }
         self.joined(io, attached)?;
@@ -898,6 +910,7 @@ impl Session {
             Some(Phase::Streaming(engine)) => engine.begin(io)?,
             _ => return Ok(()),
         }
+        self.count_unknown();
         // The socket may have been closed before its peer was there.
         self.finish_written(io)
     }

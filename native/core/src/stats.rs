@@ -65,8 +65,12 @@ pub struct Stats {
     pub discarded: [u64; Discard::ALL.len()],
     /// Connections that ended because the peer broke the protocol, and handshakes that failed.
     pub protocol_errors: u64,
+    /// Commands of peers that mean nothing here.
+    pub unknown_commands: u64,
     pub handshakes_failed: u64,
     pub connected: u64,
+    /// Of these, connections of this host that went on without rings.
+    pub connected_without_rings: u64,
     pub disconnected: u64,
     /// Events that a monitor had no room for.
     pub events_dropped: u64,
@@ -96,8 +100,10 @@ impl Stats {
             ("arena_lent", self.arena_lent),
             ("arena_grown", self.arena_grown),
             ("protocol_errors", self.protocol_errors),
+            ("unknown_commands", self.unknown_commands),
             ("handshakes_failed", self.handshakes_failed),
             ("connected", self.connected),
+            ("connected_without_rings", self.connected_without_rings),
             ("disconnected", self.disconnected),
             ("events_dropped", self.events_dropped),
         ]
