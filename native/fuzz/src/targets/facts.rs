@@ -65,7 +65,7 @@ fn expect_ours_understood(data: &[u8]) {
     };
     let mut inbound = Inbound::new(8192);
     inbound.feed(&greeting());
-    inbound.feed(&ready(SocketType::Dealer, &options));
+    inbound.feed(&ready(SocketType::Dealer, &options, true));
     assert!(inbound.next().is_ok());
     let Ok(Some(Event::Command { body, .. })) = inbound.next() else { panic!("our READY is not one") };
     let said = Ready::parse(&body).expect("our own READY");
