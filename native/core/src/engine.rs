@@ -95,7 +95,7 @@ pub struct Engine {
     raw: bool,
     /// Raw: the reader is told of the beginning and the end of the connection.
     notifies: bool,
-    /// Of the message that is not whole yet.
+    /// Of the message that is not whole yet; the reader's queue gets whole ones only (S-4).
     pending: Vec<InPiece>,
     stalled: bool,
     /// The end may be there already, so that it rings no more: to be read until nothing comes.
