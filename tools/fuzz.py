@@ -36,6 +36,7 @@ NATIVE = {
     "commands": 600,
     "connection": 600,
     "facts": 600,
+    "traffic": 1024,
 }
 """Rows of native/fuzz/src/lib.rs, and the bytes that an input has at most: as few as reach every branch,
 since a check cuts its input in several ways and compares each. Larger lengths are claimed, not sent."""

@@ -20,19 +20,20 @@ pub mod pieces;
 pub mod reference;
 pub mod targets;
 
-use targets::{commands, connection, facts, framing, greeting, metadata};
+use targets::{commands, connection, facts, framing, greeting, metadata, traffic};
 
 /// A check that panics when something does not hold.
 pub type Check = fn(&[u8]);
 
 /// Name, check. The name is also the folder of the corpus.
-pub const TARGETS: [(&str, Check); 6] = [
+pub const TARGETS: [(&str, Check); 7] = [
     ("greeting", greeting::check),
     ("framing", framing::check),
     ("metadata", metadata::check),
     ("commands", commands::check),
     ("connection", connection::check),
     ("facts", facts::check),
+    ("traffic", traffic::check),
 ];
 
 /// The check of that name.

@@ -10,20 +10,22 @@ use crate::listener::{Limits, Outcome, admits};
 /// What must be said of these bytes by a decoder that stands at `stage`.
 #[must_use]
 pub fn judge(limits: Limits, stage: Stage, bytes: &[u8]) -> Outcome {
-    let mut judge = Judge { limits, stage, opened: stage == Stage::Traffic, rest: bytes, events: Vec::new() };
-    let error = loop {
-        match judge.step() {
-            Ok(true) => {}
-            Ok(false) => break None,
-            Err(error) => break Some(error),
-        }
-    };
-    let held = if error.is_some() { 0 } else { judge.rest.len() };
-    Outcome { events: judge.events, error, stage: judge.stage, held }
+    let opened = stage == Stage::Traffic;
+    Judge { limits, commands: None, stage, opened, rest: bytes, events: Vec::new() }.judge()
+}
+
+/// What must be said of these bytes once the handshake is over, where commands have a limit of their own.
+#[must_use]
+pub fn judge_traffic(messages: u64, commands: u64, bytes: &[u8]) -> Outcome {
+    let limits = Limits { handshake: 0, message: messages };
+    let (stage, commands) = (Stage::Traffic, Some(commands));
+    Judge { limits, commands, stage, opened: true, rest: bytes, events: Vec::new() }.judge()
 }
 
 struct Judge<'a> {
     limits: Limits,
+    /// Largest command in traffic; None: as the limits say.
+    commands: Option<u64>,
     stage: Stage,
     /// The traffic was open at some time: limits stay as they were then, also behind an ERROR.
     opened: bool,
@@ -32,6 +34,18 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
+    fn judge(mut self) -> Outcome {
+        let error = loop {
+            match self.step() {
+                Ok(true) => {}
+                Ok(false) => break None,
+                Err(error) => break Some(error),
+            }
+        };
+        let held = if error.is_some() { 0 } else { self.rest.len() };
+        Outcome { events: self.events, error, stage: self.stage, held }
+    }
+
     /// One greeting or frame; false when more bytes are needed.
     fn step(&mut self) -> Result<bool, ProtocolError> {
         if self.stage == Stage::Greeting { self.greeting() } else { self.frame() }
@@ -109,7 +123,7 @@ impl Judge<'_> {
     fn limit(&self, command: bool) -> u64 {
         let handshake = self.limits.handshake as u64;
         match (self.opened, command) {
-            (true, true) => self.limits.message.max(handshake),
+            (true, true) => self.commands.unwrap_or(self.limits.message.max(handshake)),
             (true, false) => self.limits.message,
             (false, _) => handshake,
         }

@@ -6,3 +6,4 @@ pub mod facts;
 pub mod framing;
 pub mod greeting;
 pub mod metadata;
+pub mod traffic;
