@@ -17,7 +17,7 @@
 //!   SHM-CREDIT rcvhwm                      the reader's high-water mark was set anew
 //!   SHM-WAKE                               doorbell, for those who keep no fd for it
 //! instead of OFFER or ACCEPT:
-//!   SHM-NO reason                          no rings; ZMTP traffic would begin here
+//!   SHM-NO reason                          no rings; ZMTP traffic begins here
 //! ```
 //!
 //! Bodies are text, `key=value` separated by spaces, so that strace shows what was agreed. Unknown

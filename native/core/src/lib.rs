@@ -10,13 +10,16 @@
 //! | [`context`] | owner of sockets and I/O threads; term; the inproc names |
 //! | [`socket`] | the pattern end point: base, and one short file per type |
 //! | [`route`] | fair queue in, load balance or distribution out, the tree of topics |
-//! | [`pipe`] | two one-way queues to one peer: pre-connection queue, ring, local |
+//! | [`pipe`] | two one-way queues to one peer: pre-connection queue, ring, local, stream |
 //! | [`poller`] | waits for many sockets and raw fds |
 //! | [`proxy`] | moves messages between two sockets |
 //! | [`session`] | what lives between a pipe and whatever connection serves it now |
+//! | [`dial`] | from an endpoint to a connection: addresses, names, a kernel socket's options |
+//! | [`door`] | who of a listener's peers is still shaking hands |
+//! | [`engine`] | between a connection and the two queues of its stream; heartbeats |
 //! | [`failure`] | why a connection ends |
 //! | [`handshake`] | greeting, READY, X-SHM: bytes and properties, no I/O |
-//! | [`channel`] | the UNIX socket of a live connection: commands and fds |
+//! | [`channel`] | the kernel socket of a live connection: commands and fds |
 //! | [`lifeline`] | a connection that is over and kept open, because somebody still reads |
 //! | [`loan`] | frames that a receiver reads where their sender wrote them |
 //! | [`looker`] | sees to it that an arena shrinks |

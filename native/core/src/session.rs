@@ -7,6 +7,8 @@
 //! ```text
 //! connecter   idle -timer-> dial -> Hello -READY-> Wanting -OFFER-> Live -EOF-> idle
 //! accepted                  Hello -READY-> Offered -ACCEPT-> Live -EOF-> removed
+//! tcp         idle -timer-> dial -> Dialing -writable-> Hello -READY-> Streaming -EOF-> idle
+//! no rings    Hello, Wanting, Offered -reason or SHM-NO-> Streaming -EOF-> as above
 //! ```
 //!
 //! The whole handshake is bounded by HANDSHAKE_IVL. A failed one costs its connection only; a

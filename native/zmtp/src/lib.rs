@@ -14,6 +14,7 @@
 //! | `socket_type` | numbers, wire names, who may talk to whom |
 //! | `state` | which frame is legal when, as a table |
 //! | `inbound` | the incremental decoder of one connection |
+//! | `traffic` | one frame behind the handshake: header, limits, what a command means |
 //! | `error` | every way a peer can break the rules |
 //!
 //! There is no `mechanism/` yet: NULL is READY and ERROR and nothing else, so its whole sequence

@@ -54,6 +54,7 @@ pub struct Inbound {
     rcvhwm: i64,
     publishes: bool,
     conflates: bool,
+    /// S-6: these two are set and found under the lock of the queue only.
     asleep: bool,
     /// The engine stopped reading.
     stalled: bool,

@@ -65,9 +65,9 @@ struct Wire {
     pieces: VecDeque<Piece>,
     /// Bytes of the first piece that the kernel has.
     sent: usize,
-    /// Written whole, while their message is not.
+    /// Written whole, while their message is not: it may have to be written again (S-3).
     done: Vec<Piece>,
-    /// No message goes on behind the last piece taken.
+    /// No message goes on behind the last piece taken, so a command may follow (S-2).
     clean: bool,
     /// An emptied buffer.
     spare: Vec<u8>,
@@ -155,7 +155,7 @@ pub struct Outbound {
     wire: Wire,
     /// An emptied buffer for the next piece.
     spare: Vec<u8>,
-    /// Whose turn it is, see mod.rs.
+    /// Whose turn it is (S-1), see mod.rs.
     engine_writes: bool,
     /// A program waits for room.
     waiting: bool,
@@ -341,7 +341,7 @@ impl Outbound {
         }
     }
 
-    /// Everything not known to be with the kernel, oldest first.
+    /// Everything not known to be with the kernel, oldest first (S-3).
     fn undelivered(&mut self) -> Vec<Message> {
         if self.raw {
             // The middle of a stream means nothing to another connection.
@@ -425,6 +425,7 @@ impl Stream {
                 }
                 let waiter = out.take_waiter();
                 if out.wire.pieces.is_empty() {
+                    // S-1: the turn is given back under the lock under which nothing was found.
                     out.rest();
                     drop(out);
                     waiter.iter().for_each(mark);
