@@ -317,7 +317,7 @@ def test_every_cited_decision_exists():
     assert sorted(where for where in cited if where[1] not in there) == []
 
 
-# --- numbers: R-, Y-, A-, S-, L- live in the code, C- in crash-points.md ----------------------------------------
+# --- numbers: R-, Y-, A-, S-, L- live in the code, C- in crash-points.md -----------------------------------
 
 NUMBER = re.compile(r"\b([A-Z])-(\d+)\b")
 KINDS = "RYASLC"
