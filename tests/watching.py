@@ -144,3 +144,10 @@ class Watch:
         if not self.socket.closed:
             self.socket.disable_monitor()
         self.reader.close(linger=0)
+
+
+def expect_doubled(delays: list[int], first: int, most: int) -> None:
+    """Values of CONNECT_RETRIED with RECONNECT_IVL_MAX: libzmq's doubling, or ours, which adds a half at random."""
+    for number, delay in enumerate(delays):
+        doubled = min(first << number, most)
+        assert min(doubled, most * 3 // 4) <= delay <= min(doubled * 3 // 2, most), delays
