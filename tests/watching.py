@@ -147,7 +147,7 @@ class Watch:
 
 
 def expect_doubled(delays: list[int], first: int, most: int) -> None:
-    """Values of CONNECT_RETRIED with RECONNECT_IVL_MAX: libzmq's doubling, or ours, which adds a half at random."""
+    """Values of CONNECT_RETRIED with RECONNECT_IVL_MAX: doubled as libzmq does, or up to a half longer."""
     for number, delay in enumerate(delays):
         doubled = min(first << number, most)
         assert min(doubled, most * 3 // 4) <= delay <= min(doubled * 3 // 2, most), delays

@@ -1,12 +1,13 @@
 """Two hosts on one cable: network namespaces joined by a veth pair, with a helper process in each.
 
 The namespaces have no names: file descriptors of the test hold them, so they end with the test, however that
-ends. `Network` makes them and spoils the cable, `Host` is a helper process in one of them that does what the test
-orders (as theirs.py's, whose sockets it has) and stamps monitor events with its clock, which all processes share.
+ends. `Network` makes them and spoils the cable, `Host` is a helper process in one of them that does what the
+test orders (as theirs.py's, whose sockets it has) and stamps monitor events with its clock, which all
+processes share.
 
-Ways to spoil the cable: `cut` takes one end down, which its own side can see; `blackhole` gives both ends a wrong
-hardware address for each other, so that everything leaves, nothing arrives, and nobody is told; `throttle` is a
-token bucket.
+Ways to spoil the cable: `cut` takes one end down, which its own side can see; `blackhole` gives both ends a
+wrong hardware address for each other, so that everything leaves, nothing arrives, and nobody is told;
+`throttle` is a token bucket.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ import socket as system
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import theirs as other_end
-from kit import CAP, CAP_MS, Child, Link, Task, wait_until
+
+from kit import CAP, Child, Link, Task, wait_until
 
 CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
 MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
@@ -65,8 +67,16 @@ class Network:
 
     def __init__(self) -> None:
         self._fds = [_new_namespace(), _new_namespace()]
-        self._ip(0, f"link add {DEVICE} address {self.HARDWARE[0]} type veth peer name {DEVICE} "
-                    f"address {self.HARDWARE[1]} netns {self.path(1)}")  # fmt: skip
+        try:
+            self._lay()
+        except BaseException:
+            self.end()
+            raise
+
+    def _lay(self) -> None:
+        here, there = self.HARDWARE
+        pair = f"{DEVICE} address {here} type veth peer name {DEVICE} address {there}"
+        self._ip(0, f"link add {pair} netns {self.path(1)}")
         for side in (0, 1):
             self._ip(side, "link set lo up")
             self._ip(side, f"addr add {self.ADDRESSES[side]}/24 dev {DEVICE}")
@@ -81,7 +91,7 @@ class Network:
         fds = [fd for fd in self._fds if fd >= 0]
         done = subprocess.run(
             ["nsenter", f"--net={self.path(side)}", *command],
-            capture_output=True, text=True, timeout=CAP, pass_fds=fds,
+            check=False, capture_output=True, text=True, timeout=CAP, pass_fds=fds,
         )  # fmt: skip
         assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
         return done.stdout

@@ -7,15 +7,17 @@ real pyzmq there. Order and generous caps are asserted, never a tight time.
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import network as cable
 import pytest
 import theirs as other_end
+
 from kit import CAP, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -203,6 +205,22 @@ def test_half_open_peer_is_noticed_by_heartbeats(net, host, other, how):
     couple.watches[0].wait("DISCONNECTED", since=began)
 
 
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_stopped_peer_is_noticed_by_heartbeats_while_data_is_under_way(net, host, other, size):
+    """Its kernel goes on taking what we send, until that is full: no sign that the peer lives."""
+    here, there = host(0), host(1, other)
+    _bound, endpoint = listen(there, "PULL")
+    push = here.socket("PUSH", **HEARTBEATS, **AGAIN)
+    watch = here.watch(push)
+    push.connect(endpoint)
+    watch.wait("HANDSHAKE_SUCCEEDED")
+    began = time.monotonic()
+    os.kill(there.pid, signal.SIGSTOP)
+    for _ in range(200):
+        push.send(bytes(size))
+    watch.wait("DISCONNECTED", since=began)
+
+
 def test_half_open_peer_is_noticed_by_tcp_maxrt_while_data_is_under_way(net, host, other):
     here, there = host(0), host(1, other)
     couple = Couple(here, there, tcp_maxrt=1000)
@@ -262,7 +280,7 @@ def attempts(watch: cable.Watched, rounds: int) -> dict[int, list[float]]:
 
 
 def most_attempts(lasted: float, most: float) -> float:
-    """How many attempts one socket makes in so many seconds, without jitter: from 100 ms on, doubled up to `most`."""
+    """Attempts of one socket in so many seconds, without jitter: from 100 ms on, doubled up to `most`."""
     delay, at, count = 0.1, 0.0, 1
     while at <= lasted:
         count, at = count + 1, at + delay
@@ -316,16 +334,19 @@ def test_crowd_that_lost_its_peer_at_once_does_not_come_back_in_lockstep(net, ho
 LARGE = 300_000
 
 
-# libzmq hears no life in an unfinished message: as the receiver of a large one it gives the connection up itself.
+# libzmq hears no life in an unfinished message: receiving a large one, it gives the connection up itself.
 @pytest.mark.parametrize(
     ("other", "pings"),
     [("shmzmq", "both"), ("shmzmq", "sender"), ("shmzmq", "receiver"), ("zmq", "sender")],
 )
 @pytest.mark.shmzmq_only("libzmq ends the connection when its PING waits behind a large message")
 def test_heartbeats_do_not_end_a_connection_in_the_middle_of_a_large_message(net, host, other, pings):
-    """At 1 Mbit/s a message takes seconds; any byte is a sign of life, and so is any that the other has taken."""
+    """At 1 Mbit/s it takes seconds: a sign of life is any byte, and any that the other has taken."""
     here, there = host(0), host(1, other)
-    net.throttle(0, "1mbit")
+    try:
+        net.throttle(0, "1mbit")
+    except AssertionError as error:
+        pytest.skip(f"no token bucket here: {error}")
     pull, endpoint = listen(there, "PULL", **(HEARTBEATS if pings != "sender" else {}))
     push = here.socket("PUSH", **(HEARTBEATS if pings != "receiver" else {}), **AGAIN)
     watches = here.watch(push), there.watch(pull)

@@ -14,7 +14,8 @@
 //!
 //! **Heartbeats.** A PING every HEARTBEAT_IVL; no byte in HEARTBEAT_TIMEOUT after it, or in the TTL of the
 //! peer's own PING, ends the connection. Any byte counts, also of an unfinished message. While the program does
-//! not read what has come we cannot hear the peer: then nothing is held against it.
+//! not read what has come we cannot hear the peer: then nothing is held against it. A PING that waits behind a
+//! large message on a slow line cannot be answered yet: then what the peer's kernel takes counts as well.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,6 +33,7 @@ use crate::message::Payload;
 use crate::options::Options;
 use crate::pipe::stream::{InPiece, Run, Stream, Wrote};
 use crate::reactor::Io;
+use crate::uptake::{self, Uptake};
 
 /// Reads and writes in a row before another connection has its turn.
 const ROUNDS: usize = 16;
@@ -57,6 +59,14 @@ struct Large {
     more: bool,
 }
 
+/// What the peer has to take before it can see a PING.
+struct Behind {
+    /// Where the PING ends, in bytes of the connection; None while the kernel does not have all of it.
+    end: Option<u64>,
+    /// Bytes that the peer had taken at the last look.
+    acked: u64,
+}
+
 #[derive(Default)]
 struct Heartbeat {
     interval: Option<Duration>,
@@ -66,6 +76,8 @@ struct Heartbeat {
     next_ping: Option<Instant>,
     /// Without a sign of life until then the peer is given up: of our PING, and of its own TTL.
     pong_by: Option<Instant>,
+    /// The unanswered PING waits behind a lot.
+    behind: Option<Behind>,
     peer_ttl: Option<Duration>,
     heard_at: Option<Instant>,
     /// The timer that is set.
@@ -523,20 +535,52 @@ impl Engine {
         if self.stalled {
             self.heartbeat.heard();
         }
-        if self.heartbeat.is_over(now) {
+        if self.heartbeat.is_over(now) && !self.peer_takes(now) {
             let reason = "peer gave no sign of life within its heartbeat's time".to_owned();
             return Err(Failure { reason, tell: Tell::Errno(libc::ETIMEDOUT) });
         }
         let pings = self.heartbeat.pings(now);
+        let first = pings && self.heartbeat.pong_by == Some(now + self.heartbeat.timeout);
         if pings {
             let ttl = self.heartbeat.ttl;
             self.stream.push_urgent(|out| encode_ping(ttl, out));
         }
         if pings || self.rewrite_at.take_if(|at| *at <= now).is_some() {
             self.write(io)?;
+            if first {
+                self.heartbeat.behind = self.look_behind();
+            }
         }
         self.set_timer(io);
         Ok(())
+    }
+
+    /// Whether the PING that was just sent waits behind a lot.
+    fn look_behind(&self) -> Option<Behind> {
+        let fd = self.channel.fd();
+        let waiting = uptake::unacked(fd)?;
+        let acked = Uptake::look(fd)?.acked;
+        if !self.is_drained() {
+            return Some(Behind { end: None, acked });
+        }
+        (waiting >= LARGE_MIN as u64).then_some(Behind { end: Some(acked + waiting), acked })
+    }
+
+    /// No answer came in time, but the PING waits behind what the peer has gone on taking: its time begins at
+    /// the last of that. True if it is not over then.
+    fn peer_takes(&mut self, now: Instant) -> bool {
+        let Some(behind) = self.heartbeat.behind.take() else { return false };
+        let fd = self.channel.fd();
+        let (Some(waiting), Some(Uptake { acked, since })) = (uptake::unacked(fd), Uptake::look(fd)) else {
+            return false;
+        };
+        let end = behind.end.or_else(|| self.is_drained().then_some(acked + waiting));
+        // Once more if it has just seen the PING: the answer is under way.
+        if end.is_none_or(|end| acked < end) {
+            self.heartbeat.behind = Some(Behind { end, acked });
+        }
+        self.heartbeat.pong_by = now.checked_sub(since).map(|taken| taken + self.heartbeat.timeout);
+        acked > behind.acked && !self.heartbeat.is_over(now)
     }
 
     fn set_timer(&mut self, io: &mut Io) {

@@ -20,11 +20,12 @@
 //! | [`failure`] | why a connection ends |
 //! | [`handshake`] | greeting, READY, X-SHM: bytes and properties, no I/O |
 //! | [`channel`] | the kernel socket of a live connection: commands and fds |
+//! | [`uptake`] | how far a peer has taken what a connection was given |
 //! | [`lifeline`] | a connection that is over and kept open, because somebody still reads |
 //! | [`loan`] | frames that a receiver reads where their sender wrote them |
 //! | [`looker`] | sees to it that an arena shrinks |
 //! | [`reactor`] | one I/O thread: readiness, timers, commands, parking for fork |
-//! | [`listener`] | a listening UNIX socket |
+//! | [`listener`] | a listening socket |
 //! | [`monitor`] | events of a socket's connections, told to one reader over inproc |
 //! | [`signaler`] | ready words and doorbell: how a socket is woken |
 //! | [`lock`] | held for one attempt, never for a wait |
@@ -58,3 +59,4 @@ pub mod session;
 pub mod signaler;
 pub mod socket;
 pub mod stats;
+pub mod uptake;
