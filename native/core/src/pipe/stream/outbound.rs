@@ -335,6 +335,8 @@ impl Outbound {
     fn rest(&mut self) {
         self.engine_writes = false;
         self.rested_at = Instant::now();
+        // One slow write must not make the next lone messages wait for the engine for ever.
+        self.cost = (self.cost * 7 / 8).max(DIRECT_COST);
         self.wire.spare = Vec::new();
         if self.spare.capacity() > KEPT_BYTES {
             self.spare = Vec::new();
