@@ -140,8 +140,8 @@ class Peer(TypedDict):
     """A row of `Socket.peers()`.
 
     endpoint     as LAST_ENDPOINT gives it; None once the socket has given the endpoint up.
-    transport    "ring" (ipc), "zmtp" (ipc without rings), "ipc" (STREAM), "tcp", "inproc", "waiting" (connected,
-                 but nobody is there), "gone" (what a departed peer left is still being read).
+    transport    "ring" (ipc), "zmtp" (ipc without rings), "ipc" (STREAM), "tcp", "inproc", "waiting"
+                 (connected, but nobody is there), "gone" (what a departed peer left is still being read).
     pid, uid     of the peer's process, from the kernel; 0 over tcp and while there is no peer.
     depth        messages accepted for it and not known to be taken.
     routing_id   the peer's, or what CONNECT_ROUTING_ID named it; empty for none.

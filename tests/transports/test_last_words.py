@@ -1,4 +1,7 @@
-"""Ends of a connection over a byte stream: tcp, or ipc without rings. The peer is a few bytes of ZMTP by hand."""
+"""What a peer said before it left, over tcp and over ipc without rings.
+
+The peer is a few bytes of ZMTP by hand.
+"""
 
 from __future__ import annotations
 

@@ -123,6 +123,7 @@ impl Rig {
             publishes: false,
             conflates: false,
             transport: "tcp",
+            raw: false,
             origin: Arc::new(Origin::over_tcp(std::iter::empty(), "", 0)),
         });
         Rig { out, _input: input, shared, channel, peer, got: Vec::new() }
