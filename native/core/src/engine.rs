@@ -41,7 +41,7 @@ const BUFFER_MIN: usize = 8 * 1024;
 const BUFFER_MAX: usize = 128 * 1024;
 /// An unfinished frame of so many bytes gets memory of its own.
 const LARGE_MIN: usize = 16 * 1024;
-/// That memory is at most so far ahead of the bytes that have come.
+/// S-5: that memory is at most so far ahead of the bytes that have come.
 const AHEAD: usize = 1 << 20;
 /// A peer that said something so long ago may go on.
 const RECENT: Duration = Duration::from_secs(1);
