@@ -156,7 +156,13 @@ def test_conflate_of_a_publisher_drops_no_subscription(zmq, sockets, transport, 
     connected(pub, xsub)
     xsub.send(b"\x01topic")
     xsub.send(b"message of the user's")
-    pub.send(b"topic")
+
+    def published():
+        # Over tcp the subscription is under way for a while.
+        pub.send(b"topic")
+        return xsub.poll(10)
+
+    wait_until(published, "what was subscribed to")
     expect(xsub, b"topic")
 
 

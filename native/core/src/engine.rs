@@ -235,12 +235,9 @@ impl Engine {
     }
 
     fn read_rounds(&mut self, io: &mut Io) -> Step<()> {
-        for round in 0..ROUNDS {
+        for _ in 0..ROUNDS {
             if self.stalled {
                 return Ok(());
-            }
-            if round == 1 {
-                self.heard_at = Some(Instant::now());
             }
             let received = match &mut self.large {
                 Some(large) => large.receive(&self.channel),
@@ -249,6 +246,7 @@ impl Engine {
             let filled = match received {
                 Ok((0, _)) => return Err(Failure::gone(Errno::PIPE)),
                 Ok((bytes, room)) => {
+                    self.heard_at = Some(Instant::now());
                     self.heartbeat.heard();
                     bytes == room
                 }
