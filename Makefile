@@ -51,7 +51,7 @@ wheel:  ## build a wheel into WHEEL_DIR
 bench:  ## the full benchmark, rivals beside us in the same run (about a quarter of an hour)
 	python -m benchmarks
 
-stress:  ## the long runs: ten million messages, two hundred kills, a thousand peers; see tests/stress/SCENARIOS.md
+stress:  ## the long runs: ten million messages, two hundred kills, a thousand peers; see tests/stress/SCENARIOS.md and LEDGER.md
 	SHMZMQ_STRESS_MESSAGES=10000000 SHMZMQ_STRESS_KILLS=200 SHMZMQ_STRESS_LOANS=1000000 SHMZMQ_SOAK_SECONDS=300 SHMZMQ_STRESS_HUGE=1 \
 	python -m pytest -m "stress or slow or not slow" tests/stress tests/crash tests/transports/test_loans.py --timeout 1800
 
