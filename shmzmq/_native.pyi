@@ -26,11 +26,13 @@ __all__ = [
     "after_fork_in_child",
     "after_fork_in_parent",
     "before_fork",
+    "begin_turn",
     "proxy",
     "proxy_steerable",
     "set_frame_class",
     "set_shm_max",
     "shm_max",
+    "spend_turn",
     "take_log",
     "zmq_poll",
 ]
@@ -47,6 +49,16 @@ def set_shm_max(bytes: int) -> None:
 
 def shm_max() -> tuple[int, int]:
     """Bytes of shared memory that this process may make for large messages, and has made."""
+
+def begin_turn() -> None:
+    """Say that this thread's loop runs: calls that give futures may be done at once again."""
+
+def spend_turn() -> int:
+    """Count one call that is done at once.
+
+    Returns  0: the loop must run first, and a turn begins; 1: go on; 2: go on, and have the loop call
+             `begin_turn`.
+    """
 
 def take_log() -> list[tuple[str, str]]: ...
 def set_frame_class(class_: type, done: object) -> None: ...
@@ -314,6 +326,28 @@ class Socket:
         Threads  any; each message is atomic.
         """
 
+    def _try_recv(self) -> Any:
+        """Receive one frame if there is one. NotImplemented instead of Again; never waits."""
+
+    def _try_recv_multipart(self) -> Any:
+        """Receive one message if there is one. NotImplemented instead of Again; never waits."""
+
+    def _try_send(self, data: Any, /) -> Any:
+        """Send one frame if a peer takes it: None. NotImplemented instead of Again; never waits."""
+
+    def _try_send_multipart(self, msg_parts: Any, /) -> Any:
+        """Send one message if a peer takes it: None. NotImplemented instead of Again; never waits."""
+
+    def _future_recv(self, flags: int = 0, copy: bool = True, track: bool = False) -> Any: ...
+    def _future_recv_multipart(self, flags: int = 0, copy: bool = True, track: bool = False) -> Any: ...
+    def _future_send(
+        self, data: Any, flags: int = 0, copy: bool = True, track: bool = False, **kwargs: Any
+    ) -> Any: ...
+    def _future_send_multipart(
+        self, msg_parts: Any, flags: int = 0, copy: bool = True, track: bool = False, **kwargs: Any
+    ) -> Any: ...
+    def _permit_receives(self, permitted: bool) -> None: ...
+    def _permit_sends(self, permitted: bool) -> None: ...
     def _open(self, context: Context, kind: int) -> None: ...
     def _share(self, other: Socket) -> None: ...
     def _identity(self) -> int: ...

@@ -3,12 +3,13 @@
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyDict, PyTuple};
 use shmzmq_core::error::Error;
 
 use crate::errors::raise;
 
 /// What the interpreter passes to a METH_FASTCALL|METH_KEYWORDS function, during the call.
+#[derive(Clone, Copy)]
 pub struct Call {
     args: *const *mut ffi::PyObject,
     count: ffi::Py_ssize_t,
@@ -44,6 +45,29 @@ impl Call {
     pub fn only_positional(&self) -> Option<*mut ffi::PyObject> {
         // SAFETY: `args` has `count` entries.
         (self.count == 1).then(|| unsafe { *self.args })
+    }
+
+    #[inline(always)]
+    pub fn is_only(&self) -> bool {
+        self.only().is_some()
+    }
+
+    /// The arguments as a tuple and a dictionary, to be passed on.
+    pub fn boxed<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyTuple>, Option<Bound<'py, PyDict>>)> {
+        // SAFETY: `args` has `count` entries, all alive during the call, and after them one for each keyword.
+        let argument = |at: usize| unsafe { Bound::from_borrowed_ptr(py, *self.args.add(at)) };
+        let count = self.count as usize;
+        let positional = PyTuple::new(py, (0..count).map(argument))?;
+        if self.keywords.is_null() {
+            return Ok((positional, None));
+        }
+        // SAFETY: the interpreter passes a tuple of names.
+        let names = unsafe { Bound::from_borrowed_ptr(py, self.keywords).cast_into_unchecked::<PyTuple>() };
+        let keywords = PyDict::new(py);
+        for (at, name) in names.iter().enumerate() {
+            keywords.set_item(name, argument(count + at))?;
+        }
+        Ok((positional, Some(keywords)))
     }
 
     pub fn positional(&self) -> ffi::Py_ssize_t {

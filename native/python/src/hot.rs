@@ -15,9 +15,11 @@ use shmzmq_core::origin::Origin;
 use shmzmq_core::socket::{Interest, Socket as Core};
 
 use crate::arguments::Call;
+use crate::attempt::{try_recv, try_recv_multipart, try_send, try_send_multipart};
 use crate::block::Block;
 use crate::errors::{bug, raise};
 use crate::frame;
+use crate::future::{future_recv, future_recv_multipart, future_send, future_send_multipart};
 use crate::many::{recv_many, send_many};
 use crate::outgoing::{Few, Held, Many, One, Plain, refused};
 use crate::release;
@@ -216,13 +218,24 @@ fn recv_multipart(py: Python<'_>, socket: &Socket, call: Call) -> PyResult<*mut 
     recv_frames(py, socket, flags, given.truth(py, 2, false)?)
 }
 
-/// All frames of one message. The rest of a message is always there once its first frame is.
+/// All frames of one message.
 fn recv_all(py: Python<'_>, socket: &Socket, flags: i64) -> PyResult<*mut ffi::PyObject> {
     let frames = PyList::empty(py);
+    let (first, more) = take_one(py, socket, flags, Become::Bytes)?;
+    take_rest(py, socket, frames, first, more)
+}
+
+/// A message whose first frame was taken. The rest of a message is always there once its first frame is.
+pub fn take_rest(
+    py: Python<'_>,
+    socket: &Socket,
+    frames: Bound<'_, PyList>,
+    mut sink: PySink,
+    mut more: bool,
+) -> PyResult<*mut ffi::PyObject> {
     // Copied when all are there: that may let other threads run, and one of them might receive the rest.
     let mut unfinished = Vec::new();
     loop {
-        let (sink, more) = take_one(py, socket, flags, Become::Bytes)?;
         // SAFETY: a new reference that nobody else owns.
         frames.append(unsafe { Bound::from_owned_ptr(py, sink.made) })?;
         if sink.is_unfinished() {
@@ -231,6 +244,7 @@ fn recv_all(py: Python<'_>, socket: &Socket, flags: i64) -> PyResult<*mut ffi::P
         if !more {
             break;
         }
+        (sink, more) = take_one(py, socket, 0, Become::Bytes)?;
     }
     // The list keeps what is written to.
     unfinished.iter_mut().for_each(|sink| sink.finish(py));
@@ -285,17 +299,26 @@ fn alloc(py: Python<'_>, socket: &Socket, call: Call) -> PyResult<*mut ffi::PyOb
     Ok(Bound::new(py, Block::new(block, len))?.into_any().into_ptr())
 }
 
-/// A raw method whose body is a function of (`Python`, `&Socket`, `Call`).
+/// A raw method whose body is a function of (`Python`, `&Socket`, `Call`), with `self` also of the object.
 macro_rules! method {
-    ($name:literal, $body:path, $doc:literal $(,)?) => {{
+    ($name:literal, $body:path, $doc:literal $(,)?) => {
+        method!(@ $name, $doc, |py, socket, _slf, call| $body(py, socket, call))
+    };
+    (self $name:literal, $body:path, $doc:literal $(,)?) => {
+        method!(@ $name, $doc, |py, socket, slf, call| $body(py, socket, slf, call))
+    };
+    (@ $name:literal, $doc:literal, |$py:ident, $socket:ident, $slf:ident, $call:ident| $body:expr) => {{
         unsafe extern "C" fn call(
             slf: *mut ffi::PyObject,
             args: *const *mut ffi::PyObject,
             count: ffi::Py_ssize_t,
             keywords: *mut ffi::PyObject,
         ) -> *mut ffi::PyObject {
-            // SAFETY: called by the interpreter as METH_FASTCALL|METH_KEYWORDS with a Socket.
-            unsafe { raw(slf, |py, socket| $body(py, socket, Call::new(args, count, keywords))) }
+            // SAFETY: called by the interpreter as METH_FASTCALL|METH_KEYWORDS with these arguments.
+            let $call = unsafe { Call::new(args, count, keywords) };
+            let $slf = slf;
+            // SAFETY: the same, with a Socket.
+            unsafe { raw(slf, |$py, $socket| $body) }
         }
         ffi::PyMethodDef {
             ml_name: $name.as_ptr(),
@@ -307,7 +330,7 @@ macro_rules! method {
 }
 
 /// A table that the interpreter keeps pointers into.
-struct Methods([ffi::PyMethodDef; 8]);
+struct Methods([ffi::PyMethodDef; 16]);
 
 // SAFETY: constant data; the pointers are to string literals and functions.
 unsafe impl Sync for Methods {}
@@ -333,6 +356,41 @@ static METHODS: Methods = Methods([
         c"recv_into",
         recv_into,
         c"recv_into($self, buffer, /, *, nbytes=0, flags=0)\n--\n\nReceive one frame into memory you own.",
+    ),
+    method!(c"_try_recv", try_recv, c"_try_recv($self)\n--\n\nOne frame, or NotImplemented."),
+    method!(
+        c"_try_recv_multipart",
+        try_recv_multipart,
+        c"_try_recv_multipart($self)\n--\n\nOne whole message, or NotImplemented.",
+    ),
+    method!(
+        c"_try_send",
+        try_send,
+        c"_try_send($self, data, /)\n--\n\nSend one frame: None, or NotImplemented.",
+    ),
+    method!(
+        c"_try_send_multipart",
+        try_send_multipart,
+        c"_try_send_multipart($self, msg_parts, /)\n--\n\nSend one whole message: None, or NotImplemented.",
+    ),
+    method!(self c"_future_recv", future_recv, c"_future_recv($self, flags=0, copy=True, track=False)\n--\n\nReceive one frame."),
+    method!(
+        self
+        c"_future_recv_multipart",
+        future_recv_multipart,
+        c"_future_recv_multipart($self, flags=0, copy=True, track=False)\n--\n\nReceive one whole message.",
+    ),
+    method!(
+        self
+        c"_future_send",
+        future_send,
+        c"_future_send($self, data, flags=0, copy=True, track=False, **kwargs)\n--\n\nSend one frame.",
+    ),
+    method!(
+        self
+        c"_future_send_multipart",
+        future_send_multipart,
+        c"_future_send_multipart($self, msg_parts, flags=0, copy=True, track=False, **kwargs)\n--\n\nSend one message.",
     ),
     method!(
         c"alloc",

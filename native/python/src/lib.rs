@@ -6,12 +6,14 @@
 //! this crate.
 
 mod arguments;
+mod attempt;
 mod batch;
 mod block;
 mod bytes;
 mod context;
 mod errors;
 mod frame;
+mod future;
 mod hot;
 mod many;
 mod outgoing;
@@ -75,6 +77,8 @@ mod _native {
     use super::frame::Origin;
     #[pymodule_export]
     use super::frame::set_frame_class;
+    #[pymodule_export]
+    use super::future::{begin_turn, spend_turn};
     #[pymodule_export]
     use super::poller::{Poller, zmq_poll};
     #[pymodule_export]

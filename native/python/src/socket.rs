@@ -1,7 +1,7 @@
 //! The native half of a Socket: the handle, and what is not called per message. The Python class derives
 //! from it, and its `send`, `recv`, `send_multipart` and `recv_multipart` *are* those of `hot.rs`.
 
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_int;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
@@ -34,7 +34,17 @@ enum Handle {
 
 /// Read and replaced under the GIL only (the module declares that it needs one). A call that releases
 /// the GIL has cloned the Arc before, see `waiting.rs`.
-struct GilCell(UnsafeCell<Handle>);
+struct GilCell {
+    handle: UnsafeCell<Handle>,
+    permits: Permits,
+}
+
+/// Whether calls that give futures may be done without asking Python: nobody waits before them (`future.rs`).
+#[derive(Default)]
+pub struct Permits {
+    pub receives: Cell<bool>,
+    pub sends: Cell<bool>,
+}
 
 // SAFETY: by the rule above there is one thread at a time inside.
 unsafe impl Sync for GilCell {}
@@ -51,7 +61,7 @@ pub struct Socket {
 
 impl Drop for GilCell {
     fn drop(&mut self) {
-        if let Handle::Open(core) = self.0.get_mut() {
+        if let Handle::Open(core) = self.handle.get_mut() {
             core.context.close(core);
         }
     }
@@ -67,7 +77,7 @@ impl Socket {
     fn handle(&self) -> &Handle {
         // SAFETY: under the GIL nobody replaces it while this borrow is used; whoever releases the GIL
         // holds a clone of the Arc instead.
-        unsafe { &*self.cell().0.get() }
+        unsafe { &*self.cell().handle.get() }
     }
 
     #[inline(always)]
@@ -76,6 +86,12 @@ impl Socket {
             Handle::Open(core) => Ok(core),
             other => Err(other.refuse(py)),
         }
+    }
+
+    /// Of all Python objects that stand for this native socket; under the GIL.
+    #[inline(always)]
+    pub fn permits(&self) -> &Permits {
+        &self.cell().permits
     }
 
     /// The native socket while it is open; under the GIL.
@@ -89,7 +105,7 @@ impl Socket {
     /// Puts another handle in place; the old one is dropped by the caller, outside any borrow.
     fn replace(&self, new: Handle) -> Handle {
         // SAFETY: under the GIL, and no borrow of the old handle is alive in this thread.
-        unsafe { std::mem::replace(&mut *self.cell().0.get(), new) }
+        unsafe { std::mem::replace(&mut *self.cell().handle.get(), new) }
     }
 }
 
@@ -108,7 +124,10 @@ impl Socket {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Socket {
-        Socket { cell: Arc::new(GilCell(UnsafeCell::new(Handle::New))), other: OnceLock::new() }
+        Socket {
+            cell: Arc::new(GilCell { handle: UnsafeCell::new(Handle::New), permits: Permits::default() }),
+            other: OnceLock::new(),
+        }
     }
 
     fn _open(&self, py: Python<'_>, context: &Context, kind: i32) -> PyResult<()> {
@@ -288,6 +307,16 @@ impl Socket {
                 py.check_signals()?;
             }
         }
+    }
+
+    /// Whether receiving may give futures without asking Python.
+    fn _permit_receives(&self, permitted: bool) {
+        self.permits().receives.set(permitted);
+    }
+
+    /// Whether sending may give futures without asking Python.
+    fn _permit_sends(&self, permitted: bool) {
+        self.permits().sends.set(permitted);
     }
 
     /// An fd that becomes readable when something changed.
