@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Buffer
 
-__all__ = ["array_of", "need_numpy", "send"]
+__all__ = ["array_of", "gathered", "need_numpy", "send"]
 
 VERSION: Final = 1
 HEADER_BYTES_MAX: Final = 1 << 20
@@ -108,6 +108,21 @@ def send(
             socket.send_multipart([header, block], flags)
     # The caller's array was read and is free, however long somebody holds the gathered bytes.
     return _DONE if track and not copy else None
+
+
+def gathered(array: Any) -> NDArray[Any]:
+    """Make an array that is contiguous in either order, with memory of its own if it was not.
+
+    Raises   TypeError  no array, or one that means more than its elements say.
+    """
+    checked = _checked_class(array)
+    if checked.flags.c_contiguous or checked.flags.f_contiguous:
+        return checked
+    import numpy
+
+    made: NDArray[Any] = numpy.empty(checked.shape, checked.dtype)
+    _copy(made, checked)
+    return made
 
 
 def _checked_class(array: Any) -> NDArray[Any]:
