@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import (
+    awaits,
     cases,
     copies,
     fanout,
@@ -45,6 +46,7 @@ CASES: dict[str, Callable[[Run], None]] = {
     "video": video.video,
     "copies": copies.copies,
     "sizes": sizes.sizes,
+    "asyncio": awaits.awaits,
 }
 NAMED_ONLY = {
     "sizes",

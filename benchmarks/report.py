@@ -265,6 +265,7 @@ def _small(results: Results) -> list[str]:
         "zero": "Lent memory, messages per second",
         "video": "Video: 1080 x 1920 x 3 bytes, 60 per second, to 3 subscribers",
         "copies": "Copies and page faults per message of 1 MiB, counted",
+        "asyncio": "asyncio: a stream of 32 B; a 10 ms ticker beside a flooded ROUTER",
         "connect": "Connect to first reply, us",
         "inproc": "Inproc in one thread, ns per send and recv of 32 B",
         "idle": "Idle ipc connections, both ends together unless said",

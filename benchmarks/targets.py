@@ -8,7 +8,7 @@ because of it.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from benchmarks import copies, fanout, peers, sizes, video, zero
+from benchmarks import awaits, copies, fanout, peers, sizes, video, zero
 from benchmarks.rivals.patterns import PATTERNS
 from benchmarks.stats import Results, Series, best, figure, ratio, size_name
 
@@ -404,6 +404,26 @@ def patterns(results: Results) -> list[Row]:
     return rows
 
 
+def t16(results: Results) -> list[Row]:
+    ours = results.get(*awaits.key(US, awaits.STREAM))
+    rows = []
+    for name, factor in ((PYZMQ, 15), ("pyomq-ipc", 2)):
+        theirs = results.get(*awaits.key(name, awaits.STREAM))
+        rows.append(
+            _at_least("T16", "asyncio, await send and await recv, 32 B", (ours, theirs), factor, name)
+        )
+    return rows
+
+
+def t24(results: Results) -> list[Row]:
+    ours, theirs = (results.get(*awaits.key(name, awaits.LATE)) for name in (US, PYZMQ))
+    on = f"asyncio, a 10 ms ticker beside a ROUTER that {awaits.CLIENTS} clients flood, p99 late"
+    rows = [_absolute("T24", on, ours, 5, "ms")]
+    if theirs:
+        rows.append(Row("T24", f"the same, {PYZMQ}", f"{figure(theirs.median)} ms", "none", "shown"))
+    return rows
+
+
 def t17(results: Results) -> list[Row]:
     rows = []
     for scheme, us, them in (("ipc", US, PYZMQ), ("tcp", US_TCP, PYZMQ_TCP)):
@@ -441,7 +461,7 @@ def t23(results: Results) -> list[Row]:
 
 
 EVERY: tuple[Callable[[Results], list[Row]], ...] = (
-    *(t1, t2, t3, t4, t5, t6, t7, t8, t9, t10, t11, t12, t13, t14, t15, t17, t18, t20, t22, t23),
+    *(t1, t2, t3, t4, t5, t6, t7, t8, t9, t10, t11, t12, t13, t14, t15, t16, t17, t18, t20, t22, t23, t24),
     no_dip,
     film,
     copied,

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from benchmarks import (
+    awaits,
     baselines,
     copies,
     fanout,
@@ -403,3 +404,15 @@ def test_streams_to_a_libzmq_and_over_tcp_lose_no_message(tmp_path):
         assert (targets.C_TCP, 1 << 20) in {
             (key.subject, key.size) for key in run.results.series if key.case == "limit"
         }
+
+
+@pytest.mark.parametrize(("rate", "late", "verdict"), [(160, 4, "met"), (90, 6, "missed")])
+def test_asyncio_is_judged_by_two_rivals_and_a_bound(rate, late, verdict):
+    found = results_with(
+        (awaits.key(US, awaits.STREAM), [rate]),
+        (awaits.key(PYZMQ, awaits.STREAM), [10]),
+        (awaits.key("pyomq-ipc", awaits.STREAM), [50]),
+        (awaits.key(US, awaits.LATE), [late]),
+    )
+    judged = [row.verdict for row in (*targets.t16(found), *targets.t24(found))]
+    assert judged == [verdict] * 3
