@@ -12,9 +12,9 @@ import theirs as other_end
 import wire
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def theirs() -> Iterator[other_end.Theirs]:
-    """The one process with real pyzmq; lives as long as the tests."""
+    """The one process with real pyzmq; lives as long as the tests of a file, for others count children."""
     process = other_end.Theirs()
     yield process
     process.end()
