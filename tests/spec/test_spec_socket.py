@@ -10,7 +10,7 @@ import select
 
 import pytest
 
-from kit import CAP, CAP_MS, expect, expect_error
+from kit import CAP, CAP_MS, expect, expect_error, wait_until
 
 TYPES = ["PAIR", "PUSH", "PULL", "REQ", "REP", "DEALER", "ROUTER"]
 
@@ -434,6 +434,18 @@ def test_fileno_becomes_readable_when_a_message_comes(zmq, couple):
     while not one.get(zmq.EVENTS) & zmq.POLLIN:
         assert select.select([one.fileno()], [], [], CAP)[0], "no news of the message"
     expect(one, b"message")
+
+
+@pytest.mark.shmzmq_only("asks peers(), which is ours")
+def test_fileno_asked_for_first_tells_of_a_peer_that_came_before(zmq, sockets, ipc):
+    """EVENTS said no; until FD was asked for, nobody's doorbell rang for the peer."""
+    one, other = sockets(zmq.DEALER), sockets(zmq.DEALER)
+    one.bind(ipc)
+    assert one.get(zmq.EVENTS) == 0
+    other.connect(ipc)
+    wait_until(lambda: one.peers() and one.peers()[0]["transport"] == "ring", "the peer")
+    assert select.select([one.fileno()], [], [], CAP)[0], "no news of the peer"
+    assert one.get(zmq.EVENTS) == zmq.POLLOUT
 
 
 def test_fileno_tells_of_each_of_many_messages(zmq, couple):

@@ -238,6 +238,12 @@ impl Socket {
             state.watchers.fd = Fd { used: true, rung: false, doubted: true };
             state.watchers.lean();
             state.arm_fd(true);
+            // What came since EVENTS was read last has rung for nobody.
+            let State { core, pattern, .. } = &mut *state;
+            if pattern.can_send(core) {
+                state.watchers.fd.rung = true;
+                self.signaler.ring();
+            }
         }
         Ok(fd)
     }
