@@ -65,3 +65,33 @@ def test_what_waited_beyond_the_mark_when_a_peer_left_is_received_too(zmq, socke
     with wire_to(dealer, transport, ipc) as wire:
         speak_and_leave(zmq, dealer, wire)
         expect_words(dealer)
+
+
+SO_SNDBUFFORCE = 32  # socket(7): beyond wmem_max, with CAP_NET_ADMIN
+MORE_THAN_A_TURN = 40_000  # messages of 100 bytes: more than an engine reads before others have their turn
+
+
+def test_an_end_behind_more_than_one_turn_of_reading_is_seen(zmq, sockets, ipc):
+    """The event that told of the end came before; the turns that followed it forgot."""
+    pull = sockets(zmq.PULL, rcvhwm=1)
+    pull.bind(ipc)
+    with system_socket.socket(system_socket.AF_UNIX) as wire:
+        try:
+            wire.setsockopt(system_socket.SOL_SOCKET, SO_SNDBUFFORCE, 64 << 20)
+        except PermissionError:
+            pytest.skip("needs CAP_NET_ADMIN for a buffer that holds it all")
+        wire.settimeout(CAP)
+        wire.connect(path_of(ipc))
+        hello = b"\x05READY\x0bSocket-Type\x00\x00\x00\x04PUSH"
+        wire.sendall(GREETING + bytes([4, len(hello)]) + hello)
+        wire.sendall((b"\x00\x64" + b"x" * 100) * MORE_THAN_A_TURN)
+    wait_until(lambda: pull.poll(0), "the first of it")
+    pull.set(zmq.RCVHWM, 0)
+
+    def gone():
+        with contextlib.suppress(zmq.Again):
+            while True:
+                pull.recv(zmq.DONTWAIT)
+        return not pull.peers()
+
+    wait_until(gone, "the end of the connection")

@@ -192,7 +192,8 @@ impl Engine {
         if flags.contains(EventFlags::OUT) {
             self.write(io)?;
         }
-        self.may_end = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
+        // Kept over turns: what did not fit into one goes on in the next, which no event has told of.
+        self.may_end |= flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
         self.read(io)
     }
 
@@ -250,7 +251,11 @@ impl Engine {
                     self.heartbeat.heard();
                     bytes == room
                 }
-                Err(Errno::AGAIN) => return self.check_voice(),
+                Err(Errno::AGAIN) => {
+                    // No end is there; when it comes it rings.
+                    self.may_end = false;
+                    return self.check_voice();
+                }
                 Err(Errno::INTR) => continue,
                 Err(Errno::NOMEM) => {
                     let reason = "no memory for a large frame".to_owned();

@@ -27,7 +27,6 @@ use std::sync::atomic::AtomicBool;
 use crate::channel::Channel;
 use crate::lock::AttemptLock;
 use crate::origin::Origin;
-use crate::pipe::overflow::Policy;
 use crate::pipe::ring::Limits;
 use crate::reactor::SessionHandle;
 use crate::signaler::Signaler;
@@ -97,8 +96,4 @@ impl Limits {
 
 fn mark(end: &End) {
     end.0.mark(end.1);
-}
-
-fn keeps(policy: Policy) -> bool {
-    policy.keeps()
 }

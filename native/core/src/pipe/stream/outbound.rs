@@ -10,7 +10,7 @@ use rustix::net::{SendAncillaryBuffer, SendFlags};
 use shmzmq_shm::ring::Part;
 use shmzmq_zmtp::{Header, encode_message_frame, encode_subscription};
 
-use super::{End, Stream, keeps, mark};
+use super::{End, Stream, mark};
 use crate::channel::Channel;
 use crate::message::{Message, Outgoing, Payload};
 use crate::pipe::overflow;
@@ -194,7 +194,7 @@ impl Outbound {
     }
 
     fn is_full(&self) -> bool {
-        !keeps(self.limits.policy) && self.limits.reached(self.messages, self.bytes)
+        !self.limits.policy.keeps() && self.limits.reached(self.messages, self.bytes)
     }
 
     /// What waits may be written by a caller, under the locks of a socket.
@@ -514,7 +514,7 @@ impl StreamOut {
         if out.is_gone() {
             return Write::Gone;
         }
-        if keeps(out.limits.policy) {
+        if out.limits.policy.keeps() {
             let limits = out.limits;
             let dropped = overflow::push(&mut out.held, message.to_message(), &limits);
             stats.discard(Discard::Overflow, dropped);
