@@ -126,7 +126,7 @@ class Network:
 
     def throttle(self, side: int, rate: str) -> None:
         """What leaves this side leaves at this rate."""
-        self.run(side, *f"tc qdisc add dev {DEVICE} root tbf rate {rate} burst 16kb latency 100ms".split())
+        self.run(side, *f"tc qdisc add dev {DEVICE} root tbf rate {rate} burst 16kb latency 20s".split())
 
     def packets_from(self, side: int) -> int:
         """How many packets this side has sent so far."""
