@@ -60,7 +60,7 @@ def test_page_has_every_protocol_error_that_is_told():
 
 @pytest.mark.parametrize("name", ["MARK", "MOST", "BACKLOG_RETRY"])
 def test_limits_on_the_page_are_those_of_the_code(name):
-    code = (NATIVE / "monitor.rs").read_text() + (NATIVE / "session.rs").read_text()
+    code = (NATIVE / "monitor.rs").read_text() + (NATIVE / "session" / "attempt.rs").read_text()
     value = re.search(rf"const {name}: \w+ = (?:Duration::from_millis\()?([\d_]+)", code)
     assert value
     shown = {"MARK": "1000 here", "MOST": "100 000", "BACKLOG_RETRY": "after 10 ms"}[name]

@@ -1,5 +1,5 @@
 //! Dialling: from an endpoint to a connection, or to the beginning of one. It knows addresses and the options of
-//! a kernel's socket; when to try again is session.rs'.
+//! a kernel's socket; when to try again is the session's.
 //!
 //! A host name is looked up anew for every attempt, in a thread of its own: getaddrinfo(3) may take as long as
 //! it likes, and an I/O thread may not.

@@ -1,6 +1,6 @@
 //! A failure: why a connection ends, for the log in words and for a monitor as an event.
 //!
-//! Who counts it, and what the session does next, is session.rs' business.
+//! Who counts it, and what the session does next, is the session's business.
 
 use rustix::io::Errno;
 use shmzmq_zmtp::ProtocolError;

@@ -1,4 +1,4 @@
-//! The words of the upgrade from ZMTP to rings: what is said, not when (that is session.rs).
+//! The words of the upgrade from ZMTP to rings: what is said, not when (that is the session's).
 //!
 //! ```text
 //! connecter                                binder

@@ -1,7 +1,7 @@
 //! A monitor: what happens to one socket's connections, told to one reader over inproc.
 //!
 //! It knows numbers and texts of events and the queue to their reader; what an event means to whoever
-//! emits it is session.rs', listener.rs' and context.rs' business.
+//! emits it is the sessions', listener.rs' and context.rs' business.
 //!
 //! **Who owns it.** The monitored socket, in [`Events`]; the context's table of inproc names holds it
 //! too, under the name by which a PAIR connects to it. It is the writing end of a local pipe and no socket:

@@ -1,0 +1,93 @@
+//! One connection of a session, and how far it is. What is done with it is its neighbours' business.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use shmzmq_shm::fork::Fd;
+use shmzmq_shm::segment::{MappedRing, PipeSegment};
+use shmzmq_zmtp::{Inbound, Ready};
+
+use super::COMMAND_BYTES;
+use super::luxury::PEERS;
+use crate::channel::Channel;
+use crate::engine::Engine;
+use crate::handshake::Terms;
+use crate::loan::View;
+use crate::pipe::Peer;
+use crate::signaler::PeerSignaler;
+
+pub(super) enum Phase {
+    /// Connecter over tcp: the kernel is at it.
+    Dialing,
+    /// Greeting and READY are awaited.
+    Hello,
+    /// Binder: OFFER is out, ACCEPT is awaited.
+    Offered { segment: PipeSegment },
+    /// Connecter: OFFER is awaited.
+    Wanting,
+    /// Over rings.
+    Live,
+    /// ZMTP traffic over the connection itself.
+    Streaming(Box<Engine>),
+}
+
+/// One connection.
+pub(super) struct Link {
+    pub(super) channel: Arc<Channel>,
+    pub(super) greeted: bool,
+    pub(super) inbound: Inbound,
+    pub(super) fds: VecDeque<OwnedFd>,
+    pub(super) phase: Phase,
+    pub(super) peer: Peer,
+    pub(super) terms: Option<Terms>,
+    /// Binder: rings that the connecter went on in before its ACCEPT left.
+    pub(super) early_rings: Vec<(u32, MappedRing)>,
+    pub(super) early_segments: Vec<(u32, View)>,
+    /// Its last holder at the other side let go of it, or died.
+    pub(super) ended: bool,
+    pub(super) routing_id: Vec<u8>,
+    /// What the peer said of itself.
+    pub(super) ready: Option<Ready>,
+    /// The peer's minor version.
+    pub(super) minor: u8,
+    /// Why this side wants no rings.
+    pub(super) unwanted: Option<String>,
+    pub(super) pidfd: Option<Fd>,
+    pub(super) signaler: Option<Arc<PeerSignaler>>,
+    /// In PEERS.
+    pub(super) counted: bool,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if self.counted {
+            PEERS.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Link {
+    pub(super) fn new(fd: OwnedFd, phase: Phase) -> Link {
+        Link {
+            channel: Arc::new(Channel::new(fd)),
+            greeted: false,
+            inbound: Inbound::new(COMMAND_BYTES),
+            fds: VecDeque::new(),
+            phase,
+            peer: Peer::default(),
+            terms: None,
+            early_rings: Vec::new(),
+            early_segments: Vec::new(),
+            ended: false,
+            routing_id: Vec::new(),
+            ready: None,
+            minor: 0,
+            unwanted: None,
+            pidfd: None,
+            signaler: None,
+            counted: false,
+        }
+    }
+}
