@@ -70,13 +70,19 @@ def _enums(data: surface.Shape) -> str:
 
 
 def _modules(data: surface.Shape) -> str:
-    inside = {
-        name.removeprefix("zmq."): ", ".join(f"`{n}`" for n in names)
-        for name, names in data["modules"].items()
-    }
-    findings = surface.compare_modules(data, shmzmq)
-    rows = ((f"`{each.name}`", *judged(each), inside.get(each.name, "")) for each in findings)
-    return table(("module", "here", "how or why", "names in it"), rows)
+    """A row for each module, and one for each name or member that is not the same."""
+    found = surface.compare_modules(data, shmzmq)
+    rows = []
+    for module, names in data["modules"].items():
+        short = module.removeprefix("zmq.")
+        inside = ", ".join(f"`{name}`" for name in names)
+        own = [each for each in found if each.name == short or each.name in {f"{short}.{n}" for n in names}]
+        members = [each for each in found if each.name.startswith(tuple(f"{short}.{n}." for n in names))]
+        if not own or own[0].name != short:
+            rows.append((f"`{short}`", "there", f"{_count([*own, *members])}", inside))
+        told = [each for each in own + members if judged(each)[0] != "same"]
+        rows += [(f"`{each.name}`", *judged(each), inside if each.name == short else "") for each in told]
+    return table(("module or name", "here", "how or why", "names in it"), rows)
 
 
 def api() -> str:

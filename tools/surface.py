@@ -4,8 +4,9 @@
 values of constants. No text of pyzmq is in it. The comparison needs the data alone, so the page of names and
 its test work where pyzmq is not installed.
 
-A public name is one in `__all__`, or one without an underscore that pyzmq itself defined. Modules that need
-other packages (tornado, gevent) are read without being imported. Private names are those of PRIVATE.
+A public name is one in `__all__`, or one without an underscore that pyzmq itself defined. Of a module that
+cannot be imported here the names are read from its source, and nothing is known of their parameters. Private
+names are those of PRIVATE.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ import enum
 import importlib
 import inspect
 import json
+import re
+import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -149,14 +153,60 @@ def _modules(package: Path) -> Iterator[tuple[str, Path]]:
             yield name, path
 
 
+def _imported(name: str) -> ModuleType | None:
+    """A module, without what it says of its age; None where what it needs is missing."""
+    with warnings.catch_warnings(), suppress(ImportError):
+        warnings.simplefilter("ignore")
+        return importlib.import_module(name)
+    return None
+
+
+def _core(package: ModuleType) -> set[type]:
+    """The classes that are compared by name, and those of the package that they are made of."""
+    root = package.__name__
+    return {
+        base
+        for name in CLASSES
+        for base in getattr(package, name).__mro__
+        if base.__module__.partition(".")[0] == root
+    }
+
+
+def _members(cls: type, core: set[type]) -> dict[str, Shape]:
+    """The public members that a class has from its own package, without those of the core."""
+    root = cls.__module__.partition(".")[0]
+    own = [base for base in cls.__mro__ if base.__module__.partition(".")[0] == root and base not in core]
+    names = {name for base in own for name in {*vars(base), *inspect.get_annotations(base)}}
+    kept = {name for name in names if not name.startswith("_")} | ({"__init__"} & names)
+    said = {name: {"kind": "attribute"} for name in kept}  # of what only instances have, the name is known
+    return said | {name: shape for name, shape in class_shapes(cls).items() if name in kept}
+
+
+def module_shapes(name: str, path: Path, constants: set[str], core: set[type]) -> dict[str, Shape]:
+    """The public names of one module, its classes with their members."""
+    module = _imported(name)
+    if module is None:
+        return {each: {"kind": "value"} for each in source_names(path)}
+    found = {}
+    for each in sorted({*source_names(path), *getattr(module, "__all__", ())} - constants):
+        value = getattr(module, each, None)
+        found[each] = shape(value)
+        if isinstance(value, type) and value.__module__ == name and value not in core:
+            found[each]["members"] = _members(value, core)
+    return found
+
+
 def read_pyzmq() -> Shape:
     """The surface of the installed pyzmq. Raises ImportError if there is none."""
     import zmq
 
     package = Path(zmq.__file__).parent
-    modules = {name: source_names(path) for name, path in _modules(package)}
-    for covered in ("zmq", "zmq.constants", "zmq.error"):
-        modules.pop(covered, None)
+    constants, core = set(zmq.constants.__all__), _core(zmq)
+    modules = {
+        name: module_shapes(name, path, constants, core)
+        for name, path in _modules(package)
+        if name not in {"zmq", "zmq.constants", "zmq.error"}
+    }
     return {
         "version": zmq.pyzmq_version(),
         "names": {name: shape(getattr(zmq, name)) for name in module_names(zmq)},
@@ -180,7 +230,8 @@ def load() -> Shape:
 
 def dump(surface: Shape) -> str:
     """The data as text, one name a line, so that a diff shows names."""
-    return json.dumps(surface, indent=1, sort_keys=True) + "\n"
+    text = json.dumps(surface, indent=1, sort_keys=True)
+    return re.sub(r"\[[^][{}]*\]", lambda parameter: " ".join(parameter[0].split()), text) + "\n"
 
 
 # --- comparing ----------------------------------------------------------------------------------------------
@@ -277,19 +328,27 @@ def compare_enums(data: Shape, ours: ModuleType) -> list[Finding]:
     return found
 
 
+def _compare_module(short: str, names: Shape, mine: ModuleType) -> list[Finding]:
+    """The names of one module, and the members of its classes."""
+    found = []
+    for name, theirs in names.items():
+        found.append(_compared(f"{short}.{name}", theirs, mine, name))
+        cls = getattr(mine, name, None)
+        if cls is not None:
+            found += [
+                _compared(f"{short}.{name}.{member}", member_shape, cls, member)
+                for member, member_shape in theirs.get("members", {}).items()
+            ]
+    return found
+
+
 def compare_modules(data: Shape, ours: ModuleType) -> list[Finding]:
-    """Every other module, as "module" or, where the module is there, as "module.name"."""
+    """Every other module, as "module" if it is not there, else as "module.name" and "module.Class.member"."""
     found = []
     for module, names in data["modules"].items():
         short = module.removeprefix("zmq.")
-        try:
-            mine = importlib.import_module(f"{ours.__name__}.{short}")
-        except ImportError:
-            found.append(Finding(short, "absent"))
-        else:
-            found += [
-                Finding(f"{short}.{name}", "same" if hasattr(mine, name) else "absent") for name in names
-            ]
+        mine = _imported(f"{ours.__name__}.{short}")
+        found += [Finding(short, "absent")] if mine is None else _compare_module(short, names, mine)
     return found
 
 
