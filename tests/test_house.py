@@ -33,6 +33,11 @@ def without(text: str, pattern: str) -> str:
 LEAVES = {"constants", "errors", "endpoint", "options", "frame"}
 """Open to every room above them; what they may use themselves stands in the table."""
 
+SUGAR = {
+    "context": {"context"}, "frame": {"frame"}, "poll": {"poller"}, "socket": {"socket"},
+    "stopwatch": {"stopwatch"}, "tracker": {"frame"}, "version": set(),
+}  # fmt: skip
+
 ARROWS: dict[str, set[str]] = {
     "_native": set(),
     "_backend": {"_native"},
@@ -59,9 +64,15 @@ ARROWS: dict[str, set[str]] = {
     "_future": {"_backend", "_waits", "arrays", "poller", "socket", *LEAVES},
     "asyncio": {"_future", "context"},
     "stopwatch": set(),
-    "utils": set(),
+    "utils": {"utils.interop", "utils.jsonapi"},
     "utils.monitor": {"constants"},
+    **{f"utils.{name}": set() for name in ("garbage", "interop", "jsonapi", "strtypes", "win32", "z85")},
     "": {"_backend", "context", "socket", "poller", "forward", "stopwatch", "error", *LEAVES},  # the package
+    # pyzmq's side rooms, under its names; nothing inside imports them
+    "sugar": {"", *(f"sugar.{name}" for name in SUGAR)},
+    **{f"sugar.{name}": {"", *own} for name, own in SUGAR.items()},
+    "backend": {"", "backend.select"},
+    "backend.select": set(),
     "demo": {""},
     "bench": {""},
     "__main__": {"", "demo", "bench"},

@@ -1,1 +1,5 @@
 """Small helpers, under pyzmq's names."""
+
+from . import interop, jsonapi
+
+__all__ = ["interop", "jsonapi"]
