@@ -38,6 +38,9 @@ SUGAR = {
     "stopwatch": {"stopwatch"}, "tracker": {"frame"}, "version": set(),
 }  # fmt: skip
 
+COMMAND = {"commands._failure", "commands._arguments"}
+"""Open to every command."""
+
 ARROWS: dict[str, set[str]] = {
     "_native": set(),
     "_backend": {"_native"},
@@ -73,9 +76,30 @@ ARROWS: dict[str, set[str]] = {
     **{f"sugar.{name}": {"", *own} for name, own in SUGAR.items()},
     "backend": {"", "backend.select"},
     "backend.select": set(),
-    "demo": {""},
-    "bench": {""},
-    "__main__": {"", "demo", "bench"},
+    "demo.messages": set(),
+    "demo.progress": set(),
+    "demo.corpus": set(),
+    "demo.tally": {"demo.progress"},
+    "demo.children": {"", "demo.messages", "demo.tally"},
+    "demo.crew": {"", "demo.children", "demo.messages", "demo.progress", "demo.tally"},
+    "demo.run": {"demo.corpus", "demo.crew", "demo.messages", "demo.progress", "demo.tally"},
+    "demo.report": {"demo.run"},
+    "demo": {"demo.corpus", "demo.crew", "demo.messages", "demo.run", "demo.tally"},
+    "bench.messages": set(),
+    "bench.cpus": set(),
+    "bench.ends": {"bench.messages"},
+    "bench.rivals": {"bench.ends"},
+    "bench.worker": {"bench.ends", "bench.messages", "bench.rivals"},
+    "bench.pair": {"bench.ends", "bench.messages", "bench.rivals"},
+    "bench.figures": {f"bench.{name}" for name in ("cpus", "messages", "pair", "rivals", "worker")},
+    "bench.table": {"bench.figures"},
+    "bench": {f"bench.{name}" for name in ("cpus", "ends", "messages", "pair", "rivals", "worker")},
+    "commands._failure": set(),
+    "commands._arguments": set(),
+    "commands": {"", "commands._failure"},
+    "commands.bench": {"bench.figures", "bench.rivals", "bench.table", *COMMAND},
+    "commands.demo": {"demo", "demo.progress", "demo.report", *COMMAND},
+    "__main__": {"commands"},
 }
 
 UPWARDS = {("socket", "context"): {"Context", "_flush_in_children"}}

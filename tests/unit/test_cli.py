@@ -1,6 +1,5 @@
 """The command `shmzmq` and its main job, run as a user runs them: real processes, real files, real kills."""
 
-import contextlib
 import json
 import multiprocessing
 import os
@@ -14,36 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from shell import CAP_SECONDS, running, shmzmq
 from shmzmq import demo
 from shmzmq.__main__ import main
-
-# No run here needs more than a few seconds; who reaches the cap hangs.
-CAP_SECONDS = 30
-
-
-def shmzmq(*args, **more):
-    """Run the command to its end; returns the completed process with its text."""
-    command = [sys.executable, "-m", "shmzmq", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=CAP_SECONDS, check=False, **more)
-
-
-def obey_interrupts():
-    """In the child, before the command: Ctrl-C means what it means at a terminal."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-@contextlib.contextmanager
-def running_shmzmq(*args, **more):
-    """The command while it runs; killed at the end if the test did not see to it."""
-    command = [sys.executable, "-m", "shmzmq", *map(str, args)]
-    # A shell that runs the tests in the background has SIGINT ignored, and children inherit that.
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    process = subprocess.Popen(command, preexec_fn=obey_interrupts, **pipes, **more)  # noqa: PLW1509
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 def until(condition, what):
@@ -223,7 +195,9 @@ def test_no_check_says_so_in_json_and_counts_once(corpus):
 
 @pytest.mark.slow
 def test_different_plain_count_is_shown_and_fails(corpus, capsys, monkeypatch):
-    monkeypatch.setattr(demo, "plain_count", lambda files, progress: demo.Tally(Counter(two=1), files=3))
+    monkeypatch.setattr(
+        "shmzmq.demo.run.plain_count", lambda files, progress: demo.Tally(Counter(two=1), files=3)
+    )
     assert main(["demo", str(corpus), "--workers", "1"]) == 1
     said = capsys.readouterr().out
     assert "check: DIFFERENT" in said
@@ -293,16 +267,6 @@ def test_asking_for_help_or_version_exits_0(args, capsys):
     assert "shmzmq" in capsys.readouterr().out
 
 
-def test_bench_gets_every_argument_after_its_name(monkeypatch):
-    seen = []
-    module = type(sys)("shmzmq.bench")
-    module.run = lambda argv: seen.append(argv) or 7
-    monkeypatch.setitem(sys.modules, "shmzmq.bench", module)
-    monkeypatch.setattr("shmzmq.bench", module, raising=False)
-    assert main(["bench", "--sizes", "32", "--help"]) == 7
-    assert seen == [["--sizes", "32", "--help"]]
-
-
 # --------------------------------------------------------------------- what life does to the command
 
 
@@ -343,7 +307,7 @@ def test_child_killed_in_the_middle_is_named_within_a_second(big_corpus, victim)
 @pytest.mark.slow
 @pytest.mark.parametrize("which", [0, -1])
 def test_child_killed_while_it_starts_makes_the_command_exit_1(big_corpus, private_tmp, which):
-    with running_shmzmq("demo", big_corpus, "--workers", 2, env=private_tmp) as command:
+    with running("demo", big_corpus, "--workers", 2, env=private_tmp) as command:
         children = until(lambda: len(found := children_of(command.pid)) == 3 and found, "three children")
         os.kill(children[which], signal.SIGKILL)
         out, err = command.communicate(timeout=CAP_SECONDS)
@@ -356,7 +320,7 @@ def test_child_killed_while_it_starts_makes_the_command_exit_1(big_corpus, priva
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted_command_is_quiet_and_takes_its_children_along(big_corpus, private_tmp, signum, code):
     # A new session, and the signal to all of it, as a terminal sends Ctrl-C.
-    with running_shmzmq("demo", big_corpus, env=private_tmp, start_new_session=True) as command:
+    with running("demo", big_corpus, env=private_tmp, start_new_session=True) as command:
         children = until(lambda: children_of(command.pid), "a child")
         os.killpg(command.pid, signum)
         out, err = command.communicate(timeout=CAP_SECONDS)
@@ -367,7 +331,7 @@ def test_interrupted_command_is_quiet_and_takes_its_children_along(big_corpus, p
 @pytest.mark.slow
 def test_children_leave_when_the_parent_is_killed(big_corpus, tmp_path):
     with tempfile.TemporaryDirectory(prefix="cli-") as folder:
-        with running_shmzmq("demo", big_corpus, env={**os.environ, "TMPDIR": folder}) as command:
+        with running("demo", big_corpus, env={**os.environ, "TMPDIR": folder}) as command:
             children = until(lambda: children_of(command.pid), "a child")
             command.kill()
         until(lambda: all(map(has_ended, children)), "the children to end")
@@ -417,8 +381,8 @@ def show_on_a_terminal(forbid_rich):
     master, slave = os.openpty()
     block = "sys.modules['rich'] = None; " if forbid_rich else ""
     program = (
-        f"import sys; {block}from shmzmq import demo\n"
-        "with demo._progress_shown() as show:\n"
+        f"import sys; {block}from shmzmq.demo.progress import progress_shown\n"
+        "with progress_shown() as show:\n"
         "    show('counting', 1, 2); show('counting', 2, 2)"
     )
     try:
