@@ -348,7 +348,7 @@ def test_recv_into_refuses_a_readonly_buffer_and_receives_nothing(flow):
         ("text", {}, TypeError),
         (5, {}, TypeError),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__ if isinstance(value, memoryview) else str(value),
 )
 def test_recv_into_receives_nothing_if_it_is_called_wrongly(flow, buffer, options, error):
     push, pull = flow
