@@ -93,11 +93,12 @@ ARROWS: dict[str, set[str]] = {
     "bench.pair": {"bench.ends", "bench.messages", "bench.rivals"},
     "bench.figures": {f"bench.{name}" for name in ("cpus", "messages", "pair", "rivals", "worker")},
     "bench.table": {"bench.figures"},
+    "bench.plot": {"bench.figures", "bench.table"},
     "bench": {f"bench.{name}" for name in ("cpus", "ends", "messages", "pair", "rivals", "worker")},
     "commands._failure": set(),
     "commands._arguments": set(),
     "commands": {"", "commands._failure"},
-    "commands.bench": {"bench.figures", "bench.rivals", "bench.table", *COMMAND},
+    "commands.bench": {"bench.figures", "bench.plot", "bench.rivals", "bench.table", *COMMAND},
     "commands.demo": {"demo", "demo.progress", "demo.report", *COMMAND},
     "__main__": {"commands"},
 }

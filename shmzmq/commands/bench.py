@@ -1,9 +1,10 @@
-"""`shmzmq bench`: measure, and show the figures as a table or as JSON."""
+"""`shmzmq bench`: measure, and show the figures as a table, as JSON, as a picture."""
 
 import argparse
 import sys
 
 from shmzmq.bench.figures import Figures, measure
+from shmzmq.bench.plot import plot, refusal
 from shmzmq.bench.rivals import RIVALS, Rival
 from shmzmq.bench.table import as_json, print_table
 from shmzmq.commands._arguments import at_least
@@ -22,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "examples:\n"
         "  shmzmq bench\n"
         "  shmzmq bench --rivals shmzmq,pyzmq-ipc --repeat 3\n"
+        "  shmzmq bench --plot bench.png\n"
         "\n"
         "Exit code: 0 all measured, 1 shmzmq was not, 2 wrong usage, 3 a rival was not, 130 interrupted."
     )
@@ -37,11 +39,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="repetitions of each (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="print every value as JSON instead of a table")
+    parser.add_argument(
+        "--plot",
+        metavar="FILE",
+        help="also draw the medians into FILE (.png, .svg or .pdf; needs matplotlib)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure and show. Returns the exit code; wrong usage is a Failure before anything is measured."""
     rivals = _chosen(args.rivals)
+    if args.plot and (text := refusal(args.plot)):
+        raise Failure(text, 2)
     try:
         figures = measure(rivals, args.repeat, _note)
     finally:
@@ -50,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
         print(as_json(figures))
     else:
         print_table(figures)
+    if args.plot:
+        plot(figures, args.plot)
     return _exit_code(figures, args.rivals)
 
 
