@@ -557,8 +557,8 @@ impl Pipe {
         true
     }
 
-    /// Ends both directions, but what has arrived can still be read.
-    pub fn part(&mut self, stats: &mut Stats) {
+    /// Nothing new goes out; what was accepted still does.
+    fn close_out(&mut self, stats: &mut Stats) {
         match &mut self.out {
             Out::Ring(ring) => {
                 ring.move_all_held(stats);
@@ -568,6 +568,11 @@ impl Pipe {
             Out::Stream(stream) => stream.close(),
             _ => {}
         }
+    }
+
+    /// Ends both directions, but what has arrived can still be read.
+    pub fn part(&mut self, stats: &mut Stats) {
+        self.close_out(stats);
         self.out = Out::None;
         self.ending = true;
         // Notes tell of what the peer did; here it is we who leave.
@@ -590,15 +595,7 @@ impl Pipe {
 
     /// Ends both directions from our side.
     pub fn close(&mut self, stats: &mut Stats) {
-        match &mut self.out {
-            Out::Ring(ring) => {
-                ring.move_all_held(stats);
-                ring.close(stats);
-            }
-            Out::Local(local) => local.close(),
-            Out::Stream(stream) => stream.close(),
-            _ => {}
-        }
+        self.close_out(stats);
         for input in self.current.iter_mut().chain(self.later.iter_mut()) {
             match input {
                 In::Ring(ring) => ring.close(stats),

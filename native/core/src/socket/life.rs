@@ -23,6 +23,7 @@ use shmzmq_zmtp::SocketType;
 use super::{Socket, State, Status};
 use crate::error::{Error, Result};
 use crate::loan::{Nowhere, View};
+use crate::lock::Guard;
 use crate::origin::Origin;
 use crate::pipe::local::{self, LocalIn, LocalOut};
 use crate::pipe::overflow::Policy;
@@ -285,11 +286,16 @@ impl Socket {
             core.deactivate_in(slot);
             core.ended.push(slot);
         }
+        self.tell(state, slot);
+        (waits, lent)
+    }
+
+    /// A pipe has changed by what its connection did: whoever waits for the socket looks again.
+    fn tell(&self, mut state: Guard<'_, State>, slot: usize) {
         state.settle();
         drop(state);
         self.signaler.mark(slot);
         self.mark_control();
-        (waits, lent)
     }
 
     /// We leave the peer: what is in the rings can still be read on both sides. By which name the peer may
@@ -317,10 +323,7 @@ impl Socket {
             core.deactivate_in(slot);
             core.ended.push(slot);
         }
-        state.settle();
-        drop(state);
-        self.signaler.mark(slot);
-        self.mark_control();
+        self.tell(state, slot);
         lent
     }
 
@@ -337,10 +340,7 @@ impl Socket {
             return;
         }
         pattern.detach(core, slot);
-        state.settle();
-        drop(state);
-        self.signaler.mark(slot);
-        self.mark_control();
+        self.tell(state, slot);
     }
 
     /// Moves what a full ring left outside. True: nothing is left there.
