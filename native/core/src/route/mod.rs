@@ -3,5 +3,6 @@
 
 pub mod dist;
 pub mod fq;
+pub mod ids;
 pub mod lb;
 pub mod trie;

@@ -10,32 +10,21 @@
 //! is a connection is queued. What a connection took and did not deliver is gone with it: the middle of a
 //! stream means nothing to the next one.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
-
 use shmzmq_shm::ring::Part;
 
 use crate::error::{Error, Result};
 use crate::message::{Frames, Outgoing, Payload, Sink};
 use crate::pipe::Write;
+use crate::route::ids::{self, Ids};
 use crate::socket::core::Core;
 use crate::socket::pattern::{Pattern, enlist};
 use crate::stats::Discard;
 
+#[derive(Default)]
 pub struct Stream {
-    routes: HashMap<Vec<u8>, usize>,
-    next_id: u32,
-    /// Connections that a send waits for.
-    blocked: Vec<usize>,
+    ids: Ids,
     /// The routing id of a message was taken; its bytes are to follow.
     admitted: bool,
-}
-
-impl Default for Stream {
-    fn default() -> Self {
-        let next_id = RandomState::new().hash_one(0) as u32;
-        Stream { routes: HashMap::new(), next_id, blocked: Vec::new(), admitted: false }
-    }
 }
 
 /// One part of a message, as a message.
@@ -64,53 +53,32 @@ impl Stream {
     /// Gives the pipe an id of its own, unless it has a name that no other has.
     fn name(&mut self, core: &mut Core, slot: usize) {
         let Some(pipe) = core.pipe(slot) else { return };
-        if !pipe.named || self.routes.contains_key(&pipe.routing_id) {
-            pipe.routing_id = loop {
-                let id = [&[0], &self.next_id.to_be_bytes()[..]].concat();
-                self.next_id = self.next_id.wrapping_add(1);
-                if !self.routes.contains_key(&id) {
-                    break id;
-                }
-            };
+        if !pipe.named || self.ids.find(&pipe.routing_id).is_some() {
+            pipe.routing_id = self.ids.fresh();
             // It stays, whatever connection the pipe has.
             pipe.named = true;
             let id = pipe.routing_id.clone();
             core.options.routing_id = id;
         }
         if let Some(pipe) = core.pipe(slot) {
-            self.routes.insert(pipe.routing_id.clone(), slot);
-        }
-    }
-
-    fn forget(&mut self, core: &mut Core, slot: usize) {
-        if let Some(pipe) = core.pipe(slot)
-            && self.routes.get(&pipe.routing_id) == Some(&slot)
-        {
-            self.routes.remove(&pipe.routing_id);
+            self.ids.insert(pipe.routing_id.clone(), slot);
         }
     }
 
     /// Would a connection of that id take bytes now?
     fn reach(&mut self, core: &mut Core, id: &[u8]) -> Result<()> {
-        let slot = *self.routes.get(id).ok_or(Error::HostUnreachable)?;
+        let slot = self.ids.find(id).ok_or(Error::HostUnreachable)?;
         let limits = core.options.limits();
         while core.pipe(slot).is_some_and(|pipe| !pipe.writable(&limits)) {
             if core.sleep_out(slot) {
-                return self.wait_for(slot);
+                return self.ids.wait_for(slot);
             }
         }
         Ok(())
     }
 
-    fn wait_for(&mut self, slot: usize) -> Result<()> {
-        if !self.blocked.contains(&slot) {
-            self.blocked.push(slot);
-        }
-        Err(Error::Again)
-    }
-
     fn send_bytes(&mut self, core: &mut Core, id: &[u8], body: Body<'_>) -> Result<()> {
-        let slot = *self.routes.get(id).ok_or(Error::HostUnreachable)?;
+        let slot = self.ids.find(id).ok_or(Error::HostUnreachable)?;
         if body.parts()[0].len == 0 {
             self.hang_up(core, slot);
             return Ok(());
@@ -119,7 +87,7 @@ impl Stream {
             match core.write_to(slot, Outgoing { envelope: &[], frames: &body, skip: 0 }, false) {
                 Write::Done => return Ok(()),
                 Write::Failed(error) => return Err(error),
-                Write::Full | Write::Soon if core.sleep_out(slot) => return self.wait_for(slot),
+                Write::Full | Write::Soon if core.sleep_out(slot) => return self.ids.wait_for(slot),
                 Write::Full | Write::Soon => {}
                 Write::Gone => return Err(Error::HostUnreachable),
             }
@@ -128,7 +96,7 @@ impl Stream {
 
     /// What waits is still written, then the connection ends; what it sent and nobody received is dropped.
     fn hang_up(&mut self, core: &mut Core, slot: usize) {
-        self.forget(core, slot);
+        self.ids.forget(core, slot);
         core.deactivate_in(slot);
         core.deactivate_out(slot);
         let Some(pipe) = core.pipe(slot) else { return };
@@ -153,7 +121,7 @@ impl Pattern for Stream {
     }
 
     fn attach(&mut self, core: &mut Core, slot: usize) -> bool {
-        if core.pipe(slot).is_some_and(|pipe| self.routes.get(&pipe.routing_id) != Some(&slot)) {
+        if !self.ids.leads_to(core, slot) {
             // One that was hung up before it was there keeps none.
             if core.pipe(slot).is_some_and(|pipe| pipe.retiring) {
                 return true;
@@ -167,12 +135,12 @@ impl Pattern for Stream {
     fn lost(&mut self, core: &mut Core, slot: usize) {
         // A `connect` stays a route: its pipe queues until there is a connection again.
         if core.pipe(slot).is_none_or(|pipe| pipe.ending) {
-            self.forget(core, slot);
+            self.ids.forget(core, slot);
         }
     }
 
     fn detach(&mut self, core: &mut Core, slot: usize) {
-        self.forget(core, slot);
+        self.ids.forget(core, slot);
     }
 
     fn admit(&mut self, core: &mut Core, first: &[u8]) -> Result<()> {
@@ -216,29 +184,11 @@ impl Pattern for Stream {
         if core.inbox.more {
             return core.recv_fair(sink).map(|_| ());
         }
-        let slot = core.settle_on_input().ok_or(Error::Again)?;
-        if let Some(Some(pipe)) = core.pipes.get(slot) {
-            let id = &pipe.routing_id;
-            let at = sink.room(id.len(), true).ok_or(Error::NoRoom)?;
-            // SAFETY: the sink gave room for that many bytes, which nobody else knows of.
-            unsafe { std::ptr::copy_nonoverlapping(id.as_ptr(), at, id.len()) };
-        }
-        // The bytes come from the same pipe, with the next call.
-        core.inbox.more = true;
-        core.inbox.source = slot;
-        Ok(())
+        ids::recv_id(core, sink).map(|_| ())
     }
 
     fn sleep_output(&mut self, core: &mut Core) -> bool {
-        // The mark may have been taken by whoever entered since: ask the pipes again.
-        let limits = core.options.limits();
-        let asleep = self.blocked.iter().all(|slot| {
-            core.pipe(*slot).is_some_and(|pipe| !pipe.writable(&limits) && pipe.sleep_out(&limits))
-        });
-        if !asleep {
-            self.blocked.clear();
-        }
-        asleep
+        self.ids.sleep_output(core)
     }
 
     fn can_send(&mut self, _core: &mut Core) -> bool {
