@@ -46,64 +46,69 @@ impl Session {
         }
     }
 
-    pub(super) fn next_event(&mut self) -> Step<Option<Event>> {
+    fn next_event(&mut self) -> Step<Option<Event>> {
         match &mut self.link {
             Some(link) => link.inbound.next().map_err(Failure::protocol),
             None => Ok(None),
         }
     }
 
-    pub(super) fn on_event(&mut self, io: &mut Io, event: Event) -> Step<()> {
-        let Event::Command { name, body } = event else {
-            return match event {
-                Event::Greeting { minor, .. } => {
-                    if let Some(link) = &mut self.link {
-                        link.minor = minor;
-                    }
-                    Ok(())
+    fn on_event(&mut self, io: &mut Io, event: Event) -> Step<()> {
+        match event {
+            Event::Command { name, body } => self.on_command(io, &String::from_utf8_lossy(&name), &body),
+            Event::Greeting { minor, .. } => {
+                if let Some(link) = &mut self.link {
+                    link.minor = minor;
                 }
-                _ => Err("peer sent a message on a connection that has rings".into()),
-            };
-        };
-        let name = String::from_utf8_lossy(&name).into_owned();
+                Ok(())
+            }
+            _ => Err("peer sent a message on a connection that has rings".into()),
+        }
+    }
+
+    fn on_command(&mut self, io: &mut Io, name: &str, body: &[u8]) -> Step<()> {
+        let facts = Facts::parse(body);
         let link = self.link.as_ref().ok_or("no connection")?;
-        match (name.as_str(), &link.phase) {
-            ("READY", Phase::Hello) => self.on_ready_command(io, &body),
+        match (name, &link.phase) {
+            ("READY", Phase::Hello) => self.on_ready_command(io, body),
             ("ERROR", _) => {
-                let text = shmzmq_zmtp::parse_error(&body).map_err(Failure::protocol)?;
+                let text = shmzmq_zmtp::parse_error(body).map_err(Failure::protocol)?;
                 Err(Failure { reason: format!("peer refuses: {text}"), tell: Tell::Disconnected })
             }
             (handshake::NO, Phase::Wanting | Phase::Offered { .. }) => {
-                self.join_stream(io, &format!("peer has no rings: {}", String::from_utf8_lossy(&body)))
+                self.join_stream(io, &format!("peer has no rings: {}", String::from_utf8_lossy(body)))
             }
-            (handshake::OFFER, Phase::Wanting) => self.on_offer(io, &Facts::parse(&body)),
-            (handshake::ACCEPT, Phase::Offered { .. }) => self.on_accept(io, &Facts::parse(&body)),
-            (handshake::RING, Phase::Live | Phase::Offered { .. }) => self.on_ring(&Facts::parse(&body)),
-            (handshake::ARENA, Phase::Live | Phase::Offered { .. }) => self.on_arena(&Facts::parse(&body)),
-            (handshake::FORGET, Phase::Live) => {
-                let number =
-                    Facts::parse(&body).number("number").and_then(|number| u32::try_from(number).ok());
-                if let (Some(slot), Some(number)) = (self.slot, number) {
-                    self.socket.lend(slot, number, None).map_err(|Nowhere(why)| why)?;
-                }
-                Ok(())
-            }
+            (handshake::OFFER, Phase::Wanting) => self.on_offer(io, &facts),
+            (handshake::ACCEPT, Phase::Offered { .. }) => self.on_accept(io, &facts),
+            (handshake::RING, Phase::Live | Phase::Offered { .. }) => self.on_ring(&facts),
+            (handshake::ARENA, Phase::Live | Phase::Offered { .. }) => self.on_arena(&facts),
             (handshake::BYE, _) => Err(Failure::gone(Errno::PIPE)),
-            (handshake::CREDIT, Phase::Live) => {
-                if let (Some(slot), Some(rcvhwm)) = (self.slot, Facts::parse(&body).number("rcvhwm")) {
-                    self.socket.set_peer_rcvhwm(slot, rcvhwm as i64);
-                }
-                Ok(())
-            }
-            (handshake::WAKE, Phase::Live) => {
-                self.socket.signaler.ring();
-                Ok(())
-            }
             (handshake::OFFER | handshake::ACCEPT | handshake::RING | handshake::ARENA | "READY", _) => {
                 Err(format!("peer sent {name} out of turn").into())
             }
+            (_, Phase::Live) => self.on_note(name, &facts),
             // Unknown commands are ignored (RFC 37): that is how a later version adds one.
             _ => Ok(()),
         }
+    }
+
+    /// Over rings: what is good to know. What is missing in it makes it mean nothing.
+    fn on_note(&mut self, name: &str, facts: &Facts) -> Step<()> {
+        let Some(slot) = self.slot else { return Ok(()) };
+        match name {
+            handshake::FORGET => {
+                if let Some(Ok(number)) = facts.number("number").map(u32::try_from) {
+                    self.socket.lend(slot, number, None).map_err(|Nowhere(why)| why)?;
+                }
+            }
+            handshake::CREDIT => {
+                if let Some(rcvhwm) = facts.number("rcvhwm") {
+                    self.socket.set_peer_rcvhwm(slot, rcvhwm as i64);
+                }
+            }
+            handshake::WAKE => self.socket.signaler.ring(),
+            _ => {}
+        }
+        Ok(())
     }
 }

@@ -42,28 +42,29 @@ impl Session {
         if !self.is_streaming() && !self.is_dialing() {
             let _ = self.receive(io);
         }
-        if let Some(mut link) = self.link.take() {
-            io.unwatch(link.channel.fd());
-            if let Phase::Streaming(engine) = &mut link.phase {
-                if let Some(slot) = self.slot.take() {
-                    self.socket.part(slot);
-                }
-                engine.end(io);
-                return Next::Remove;
-            }
-            match (self.slot.take(), &link.phase) {
-                (Some(slot), Phase::Live) => {
-                    let lent = self.socket.part(slot);
-                    // Unread input keeps the channel open; the peer must hear of it now.
-                    self.say_bye(io, &link, lent);
-                }
-                (Some(slot), _) => self.socket.drop_pipe(slot, Discard::PeerGone),
-                (None, _) => {}
-            }
-        } else if let Some(slot) = self.slot.take() {
-            self.socket.drop_pipe(slot, Discard::PeerGone);
-        }
+        self.leave(io);
         Next::Remove
+    }
+
+    /// Ends the connection and the pipe, if there are any, at our own wish.
+    fn leave(&mut self, io: &mut Io) {
+        let (mut link, slot) = (self.link.take(), self.slot.take());
+        if let Some(link) = &link {
+            io.unwatch(link.channel.fd());
+        }
+        match (&mut link, slot) {
+            (Some(Link { phase: Phase::Streaming(engine), .. }), slot) => {
+                slot.map(|slot| self.socket.part(slot));
+                engine.end(io);
+            }
+            (Some(link), Some(slot)) if matches!(link.phase, Phase::Live) => {
+                let lent = self.socket.part(slot);
+                // Unread input keeps the channel open; the peer must hear of it now.
+                self.say_bye(io, link, lent);
+            }
+            (_, Some(slot)) => self.socket.drop_pipe(slot, Discard::PeerGone),
+            (_, None) => {}
+        }
     }
 
     pub fn on_kill(&mut self, io: &mut Io, reason: &str) -> Next {

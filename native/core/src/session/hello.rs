@@ -11,7 +11,7 @@ use super::link::{Link, Phase};
 use super::{Session, Step};
 use crate::dial::tune;
 use crate::failure::Failure;
-use crate::handshake;
+use crate::handshake::{self, Terms};
 use crate::monitor;
 use crate::options::{self, Options};
 use crate::pipe::Peer;
@@ -44,7 +44,7 @@ impl Session {
     }
 
     /// Accepted: stands in the door until its handshake is over.
-    pub(super) fn step_in(&mut self, io: &mut Io) {
+    fn step_in(&mut self, io: &mut Io) {
         let (Some(door), Some(link)) = (self.door.take(), &self.link) else { return };
         let (place, goes) = door.enter(link.channel.fd(), self.token);
         self.place = Some(place);
@@ -53,17 +53,18 @@ impl Session {
 
     pub(super) fn on_ready_command(&mut self, io: &mut Io, body: &[u8]) -> Step<()> {
         let ready = Ready::parse(body).map_err(Failure::protocol)?;
-        let options = self.options();
-        let kind = self.socket.kind;
-        let (tcp, binder) = (self.tcp, self.address.is_none());
         let link = self.link.as_mut().ok_or("no connection")?;
-        if let Err(error) = ready.check_peer_of(kind) {
+        if let Err(error) = ready.check_peer_of(self.socket.kind) {
             let mut bytes = Vec::new();
             shmzmq_zmtp::encode_error("Invalid socket type", &mut bytes);
             link.channel.send(bytes, &[])?;
             return Err(Failure::protocol(error));
         }
         link.routing_id = ready.identity.clone();
+        if self.tcp {
+            link.ready = Some(ready);
+            return self.join_stream(io, "");
+        }
         let theirs = ready.properties.get(handshake::PROPERTY);
         let asked = theirs.is_some();
         let terms = match &link.unwanted {
@@ -71,28 +72,57 @@ impl Session {
             None => handshake::terms(theirs),
         };
         link.ready = Some(ready);
-        let terms = match terms {
-            Ok(terms) if !tcp => terms,
-            terms => {
-                let why = terms.err().unwrap_or_default();
-                if binder && !tcp {
-                    let mut bytes = handshake::ready(kind, &options, link.unwanted.is_none());
-                    if asked {
-                        bytes.extend(handshake::no(&why));
-                    }
-                    link.channel.send(bytes, &[]).map_err(Failure::send)?;
-                }
-                return self.join_stream(io, &why);
-            }
-        };
+        match terms {
+            Ok(terms) => self.on_terms(io, terms),
+            Err(why) => self.do_without(io, asked, &why),
+        }
+    }
+
+    /// There can be rings, as far as what was said goes.
+    fn on_terms(&mut self, io: &mut Io, terms: Terms) -> Step<()> {
+        let link = self.link.as_mut().ok_or("no connection")?;
         link.terms = Some(terms);
-        if !binder {
+        if self.address.is_some() {
             link.phase = Phase::Wanting;
             return Ok(());
         }
-        let slot = self.socket.add_accepted(self.endpoint).ok_or("socket was closed")?;
+        let slot = self.take_slot()?;
+        self.offer(io, slot, &self.options())
+    }
+
+    /// There are no rings; `asked`: the peer wants to know why.
+    fn do_without(&mut self, io: &mut Io, asked: bool, why: &str) -> Step<()> {
+        let options = self.options();
+        let link = self.link.as_mut().ok_or("no connection")?;
+        if self.address.is_none() {
+            let mut bytes = handshake::ready(self.socket.kind, &options, link.unwanted.is_none());
+            if asked {
+                bytes.extend(handshake::no(why));
+            }
+            link.channel.send(bytes, &[]).map_err(Failure::send)?;
+        }
+        self.join_stream(io, why)
+    }
+
+    /// The handshake is over: the connection is a peer's.
+    pub(super) fn end_handshake(&mut self, io: &mut Io) {
+        // A timer that is left wakes the thread for nothing when nobody else does.
+        if let Some(by) = self.handshake_by.take() {
+            io.forget(by, self.token);
+        }
+        self.attempts = 0;
+        self.place = None;
+    }
+
+    /// The slot of the pipe. With IMMEDIATE, and of an accepted peer, it exists from now on and ends with the
+    /// connection.
+    pub(super) fn take_slot(&mut self) -> Step<usize> {
+        let slot = match self.slot {
+            Some(slot) => slot,
+            None => self.socket.add_accepted(self.endpoint).ok_or("socket was closed")?,
+        };
         self.slot = Some(slot);
-        self.offer(io, slot, &options)
+        Ok(slot)
     }
 
     /// Says why there are no rings, and goes on without.
@@ -131,7 +161,7 @@ impl Link {
     }
 
     /// SO_PEERCRED (unix(7)): who connected, or who listens. Rings are for the same user.
-    pub(super) fn check_credentials(&mut self, options: &Options) -> Step<()> {
+    fn check_credentials(&mut self, options: &Options) -> Step<()> {
         self.peer = credentials(self.channel.fd())?;
         let (uid, ours) = (self.peer.uid, rustix::process::geteuid().as_raw());
         if uid != ours {

@@ -2,6 +2,7 @@
 //! Both are for the first peers only, and while fds are plenty.
 
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::process::{PidfdFlags, Resource};
@@ -10,6 +11,7 @@ use shmzmq_shm::fork::{self, Fd};
 use super::Session;
 use super::link::Link;
 use crate::reactor::Io;
+use crate::signaler::PeerSignaler;
 
 /// Beyond about this many peers doorbells are commands on the channel and pidfds are not opened; and
 /// when fds get scarce the first peers give theirs up too: a binder then keeps one fd per peer.
@@ -24,7 +26,7 @@ pub fn forget_peers() {
 }
 
 /// Less than a quarter of RLIMIT_NOFILE is free.
-pub(super) fn fds_are_scarce() -> bool {
+fn fds_are_scarce() -> bool {
     let limit = rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     (fork::open_fds() as u64).saturating_mul(4) >= limit.saturating_mul(3)
 }
@@ -58,9 +60,18 @@ impl Session {
 }
 
 impl Link {
+    /// Over rings: one of PEERS, perhaps with fds of its own.
+    pub(super) fn count(&mut self, io: &mut Io, token: u64, signaler: &Arc<PeerSignaler>) {
+        self.watch_peer_process(io, token);
+        self.signaler = Some(signaler.clone());
+        self.counted = true;
+        io.peer_joined(keeps_bells(), fds_are_scarce());
+        PEERS.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Covers a connection that a forked child of the peer keeps open. Not for our own process, and
     /// not beyond the peers that may cost a second fd.
-    pub(super) fn watch_peer_process(&mut self, io: &mut Io, token: u64) {
+    fn watch_peer_process(&mut self, io: &mut Io, token: u64) {
         let own = rustix::process::getpid().as_raw_nonzero().get();
         if self.peer.pid == own || !keeps_bells() {
             return;

@@ -48,8 +48,9 @@ impl Session {
         let ring_bytes = facts.number("ring").ok_or("peer's OFFER names no ring size")?;
         let theirs = facts.number("slot").ok_or("peer's OFFER names no slot")? as u32;
         let event = keeps_bells().then_some(event);
+        let channel = link.channel.clone();
         let mapped = PipeSegment::attach(fd.as_fd(), ring_bytes).and_then(|segment| {
-            Ok((segment, PeerSignaler::new(page.as_fd(), event, theirs, link.channel.clone())?))
+            Ok((segment, PeerSignaler::new(page.as_fd(), event, theirs, channel.clone())?))
         });
         let (segment, signaler) = match mapped {
             Ok(mapped) => mapped,
@@ -58,18 +59,10 @@ impl Session {
             }
             Err(error) => return Err(error.into()),
         };
-        let slot = match self.slot {
-            Some(slot) => slot,
-            // IMMEDIATE: the pipe exists from now on and ends with the connection.
-            None => self.socket.add_accepted(self.endpoint).ok_or("socket was closed")?,
-        };
-        self.slot = Some(slot);
-        let ours = &self.socket.signaler;
-        let accept = handshake::accept(slot, true);
+        let accept = handshake::accept(self.take_slot()?, true);
         let wants_bell = facts.number("bell") == Some(1);
-        let ours = ours.clone();
+        let ours = self.socket.signaler.clone();
         let fds = [ours.page_fd(), ours.event_fd()];
-        let channel = link.channel.clone();
         let fds = &fds[..if wants_bell { 2 } else { 1 }];
         if !self.socket.subscribes() {
             channel.send(accept, fds).map_err(Failure::send)?;

@@ -2,15 +2,13 @@
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use shmzmq_shm::arena::SEGMENTS_MAX;
 use shmzmq_shm::segment::{MappedRing, PipeSegment};
 
-use super::link::Phase;
-use super::luxury::{PEERS, fds_are_scarce, keeps_bells};
+use super::link::{Link, Phase};
 use super::{Session, Step};
-use crate::handshake::Facts;
+use crate::handshake::{Facts, Terms};
 use crate::loan::{Lender, Nowhere, View};
 use crate::looker::LookerCall;
 use crate::monitor;
@@ -21,7 +19,62 @@ use crate::pipe::ring::{Limits, RingIn, RingOut};
 use crate::pipe::{In, Peer, Writer};
 use crate::reactor::{Io, SessionHandle};
 use crate::signaler::PeerSignaler;
+use crate::socket::Socket;
 use crate::socket::life::Connection;
+
+/// What both rings of a connection are made of.
+struct Rings<'a> {
+    socket: &'a Socket,
+    segment: &'a PipeSegment,
+    signaler: Arc<PeerSignaler>,
+    terms: Terms,
+    options: &'a Options,
+}
+
+impl Rings<'_> {
+    fn writer(&self, link: &Link, direction: usize, looker: LookerCall) -> RingOut {
+        let mut limits = Limits { rcvhwm: self.terms.rcvhwm, ..self.options.limits() };
+        if self.socket.subscribes() {
+            limits.policy = Policy::Own;
+        } else if self.terms.conflates {
+            limits.policy = Policy::KeepLatest;
+        }
+        let arena = self.socket.state().core.arena.clone();
+        RingOut::new(
+            self.segment.direction(direction),
+            self.signaler.clone(),
+            link.channel.clone(),
+            arena,
+            looker,
+            self.segment.returns(direction),
+            limits,
+        )
+    }
+
+    /// With what the peer has announced for it already.
+    fn reader(&self, link: &mut Link, direction: usize, origin: Arc<Origin>) -> Step<RingIn> {
+        let held = self.socket.state().core.loans.clone();
+        let (signaler, channel) = (self.signaler.clone(), link.channel.clone());
+        let returns = self.segment.returns(direction);
+        let lender = Lender::new(returns, signaler.clone(), channel.clone(), self.terms.lends, held);
+        let mut reader = RingIn::new(
+            self.segment.direction(direction),
+            signaler,
+            channel,
+            Arc::new(lender),
+            credit(self.terms.sndhwm, self.options.rcvhwm),
+            !self.socket.publishes() && (self.terms.keeps || self.options.conflate != 0),
+            origin,
+        );
+        for (number, ring) in link.early_rings.drain(..) {
+            reader.announce(number, ring);
+        }
+        for (number, view) in link.early_segments.drain(..) {
+            reader.lend(number, Some(view)).map_err(|Nowhere(why)| why)?;
+        }
+        Ok(reader)
+    }
+}
 
 impl Session {
     /// Both sides: hands the rings to the socket.
@@ -32,59 +85,21 @@ impl Session {
         signaler: Arc<PeerSignaler>,
         options: &Options,
     ) -> Step<()> {
-        let binder = self.address.is_none();
         let slot = self.slot.ok_or("no slot")?;
+        self.end_handshake(io);
+        let token = self.token;
+        let (out, input) = if self.address.is_none() { (0, 1) } else { (1, 0) };
         let link = self.link.as_mut().ok_or("no connection")?;
-        let terms = link.terms.ok_or("no terms")?;
         link.phase = Phase::Live;
-        // A timer that is left wakes the thread for nothing when nobody else does.
-        if let Some(by) = self.handshake_by.take() {
-            io.forget(by, self.token);
-        }
-        self.attempts = 0;
-        self.place = None;
-        link.watch_peer_process(io, self.token);
-        link.signaler = Some(signaler.clone());
-        link.counted = true;
-        io.peer_joined(keeps_bells(), fds_are_scarce());
-        PEERS.fetch_add(1, Ordering::Relaxed);
+        link.count(io, token, &signaler);
         let ready = link.ready.take().ok_or("no READY")?;
         let fd = link.channel.fd().as_raw_fd();
         let origin = Arc::new(Origin::new(ready.properties.iter(), link.peer, fd));
-        let (out, input) = if binder { (0, 1) } else { (1, 0) };
-        let channel = &link.channel;
-        let mut limits = Limits { rcvhwm: terms.rcvhwm, ..options.limits() };
-        if self.socket.subscribes() {
-            limits.policy = Policy::Own;
-        } else if terms.conflates {
-            limits.policy = Policy::KeepLatest;
-        }
-        let (arena, held) = {
-            let state = self.socket.state();
-            (state.core.arena.clone(), state.core.loans.clone())
-        };
-        let returns = segment.returns(out);
-        let looker = LookerCall::new(io.thread.clone(), Arc::downgrade(&self.socket));
-        let reader = signaler.clone();
+        let terms = link.terms.ok_or("no terms")?;
+        let rings = Rings { socket: &self.socket, segment, signaler, terms, options };
+        let reader = rings.reader(link, input, origin.clone())?;
         let writer =
-            RingOut::new(segment.direction(out), reader, channel.clone(), arena, looker, returns, limits);
-        let returns = segment.returns(input);
-        let lender = Lender::new(returns, signaler.clone(), channel.clone(), terms.lends, held);
-        let mut reader = RingIn::new(
-            segment.direction(input),
-            signaler,
-            channel.clone(),
-            Arc::new(lender),
-            credit(terms.sndhwm, options.rcvhwm),
-            !self.socket.publishes() && (terms.keeps || options.conflate != 0),
-            origin.clone(),
-        );
-        for (number, ring) in link.early_rings.drain(..) {
-            reader.announce(number, ring);
-        }
-        for (number, view) in link.early_segments.drain(..) {
-            reader.lend(number, Some(view)).map_err(|Nowhere(why)| why)?;
-        }
+            rings.writer(link, out, LookerCall::new(io.thread.clone(), Arc::downgrade(&self.socket)));
         let connection = Connection {
             origin,
             kind: ready.socket_type,
@@ -93,7 +108,7 @@ impl Session {
             reason: None,
             peer: link.peer,
             routing_id: link.routing_id.clone(),
-            session: SessionHandle { thread: io.thread.clone(), token: self.token },
+            session: SessionHandle { thread: io.thread.clone(), token },
         };
         let attached = self.socket.attach(slot, connection);
         self.tell(monitor::HANDSHAKE_SUCCEEDED, 0);

@@ -4,6 +4,8 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use shmzmq_zmtp::Ready;
+
 use super::link::{Link, Phase};
 use super::{Session, Step};
 use crate::context::log;
@@ -11,11 +13,12 @@ use crate::dial::peer_address;
 use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::monitor;
-use crate::options;
+use crate::options::{self, Options};
 use crate::origin::Origin;
 use crate::pipe::overflow::Policy;
 use crate::pipe::{In, Writer, stream};
 use crate::reactor::{Io, Next, SessionHandle};
+use crate::socket::Socket;
 use crate::socket::life::Connection;
 
 /// While the peer talks, a close makes the kernel throw away what it has not sent (RFC 1122, 4.2.2.13). So a
@@ -29,57 +32,25 @@ impl Session {
     pub(super) fn join_stream(&mut self, io: &mut Io, why: &str) -> Step<()> {
         let options = self.options();
         let raw = self.socket.is_raw();
-        if !self.tcp && !raw && options.ipc_mode == options::IPC_RING {
+        let lacks_rings = !self.tcp && !raw;
+        if lacks_rings && options.ipc_mode == options::IPC_RING {
             return Err(Failure::no_rings(&format!("no rings, and IPC_MODE allows nothing else: {why}")));
         }
-        let slot = match self.slot {
-            Some(slot) => slot,
-            None => self.socket.add_accepted(self.endpoint).ok_or("socket was closed")?,
-        };
-        self.slot = Some(slot);
-        if let Some(by) = self.handshake_by.take() {
-            io.forget(by, self.token);
-        }
-        self.attempts = 0;
-        self.place = None;
+        let slot = self.take_slot()?;
+        self.end_handshake(io);
+        let token = self.token;
+        let session = SessionHandle { thread: io.thread.clone(), token };
+        let owner = (self.socket.signaler.clone(), slot);
         let link = self.link.as_mut().ok_or("no connection")?;
         // A raw peer says nothing of itself.
         let ready = if raw { None } else { Some(link.ready.take().ok_or("no READY")?) };
-        let said = || ready.iter().flat_map(|ready| ready.properties.iter());
-        let fd = link.channel.fd();
-        let origin = match self.tcp {
-            true => Origin::over_tcp(said(), &peer_address(fd), fd.as_raw_fd()),
-            false => Origin::new(said(), link.peer, fd.as_raw_fd()),
-        };
-        let origin = Arc::new(origin);
-        let session = SessionHandle { thread: io.thread.clone(), token: self.token };
-        let (subscribes, publishes) = (self.socket.subscribes(), self.socket.publishes());
-        let mut limits = options.limits();
-        if subscribes {
-            limits.policy = Policy::Own;
-        }
-        let terms = stream::Terms {
-            channel: link.channel.clone(),
-            session: session.clone(),
-            owner: (self.socket.signaler.clone(), slot),
-            limits,
-            rcvhwm: options.rcvhwm,
-            commands: subscribes && link.minor >= 1,
-            publishes,
-            conflates: options.conflate != 0 && !publishes && !raw,
-            raw,
-            transport: match self.tcp {
-                true => "tcp",
-                false if raw => "ipc",
-                false => "zmtp",
-            },
-            origin: origin.clone(),
-        };
+        let origin = Arc::new(link.origin(self.tcp, ready.as_ref()));
+        let terms = link.stream_terms(&self.socket, self.tcp, &options, owner, session.clone(), &origin);
         let (output, input, shared) = stream::stream(terms);
-        let (rest, channel) = (link.inbound.take_rest(), link.channel.clone());
+        let (channel, rest) = (link.channel.clone(), link.inbound.take_rest());
         let engine = match raw {
-            true => Engine::raw(shared, channel, self.token, &options),
-            false => Engine::new(shared, channel, self.token, publishes, link.minor, &options, rest),
+            true => Engine::raw(shared, channel, token, &options),
+            false => Engine::new(shared, channel, token, self.socket.publishes(), link.minor, &options, rest),
         };
         link.phase = Phase::Streaming(Box::new(engine));
         let connection = Connection {
@@ -90,19 +61,27 @@ impl Session {
             peer: link.peer,
             routing_id: link.routing_id.clone(),
             session,
-            reason: (!self.tcp && !raw).then(|| Arc::from(why)),
+            reason: lacks_rings.then(|| Arc::from(why)),
         };
         let attached = self.socket.attach(slot, connection);
-        if !raw {
+        self.tell_stream(lacks_rings.then_some(why));
+        self.joined(io, attached)?;
+        self.begin_stream(io)
+    }
+
+    /// Tells the monitor, the counters and the log; `why`: what prevents rings.
+    fn tell_stream(&self, why: Option<&str>) {
+        if !self.socket.is_raw() {
             self.tell(monitor::HANDSHAKE_SUCCEEDED, 0);
         }
-        if !self.tcp && !raw {
-            let fd = self.link_fd().unwrap_or(u32::MAX);
-            self.socket.events.emit_with(monitor::NO_RINGS, fd, &self.text, why);
-            self.socket.state().core.stats.connected_without_rings += 1;
-            log("rings", format!("{} goes on without rings: {why}", String::from_utf8_lossy(&self.text)));
-        }
-        self.joined(io, attached)?;
+        let Some(why) = why else { return };
+        let fd = self.link_fd().unwrap_or(u32::MAX);
+        self.socket.events.emit_with(monitor::NO_RINGS, fd, &self.text, why);
+        self.socket.state().core.stats.connected_without_rings += 1;
+        log("rings", format!("{} goes on without rings: {why}", String::from_utf8_lossy(&self.text)));
+    }
+
+    fn begin_stream(&mut self, io: &mut Io) -> Step<()> {
         match self.link.as_mut().map(|link| &mut link.phase) {
             Some(Phase::Streaming(engine)) => engine.begin(io)?,
             _ => return Ok(()),
@@ -167,5 +146,50 @@ impl Session {
     /// The reader of the stream has room again.
     pub fn on_resume(&mut self, io: &mut Io) -> Next {
         self.drive(io, Engine::resume)
+    }
+}
+
+impl Link {
+    /// What is known of the connection: what the peer said of itself, and where it is.
+    fn origin(&self, tcp: bool, ready: Option<&Ready>) -> Origin {
+        let said = ready.into_iter().flat_map(|ready| ready.properties.iter());
+        let fd = self.channel.fd();
+        match tcp {
+            true => Origin::over_tcp(said, &peer_address(fd), fd.as_raw_fd()),
+            false => Origin::new(said, self.peer, fd.as_raw_fd()),
+        }
+    }
+
+    fn stream_terms(
+        &self,
+        socket: &Socket,
+        tcp: bool,
+        options: &Options,
+        owner: stream::End,
+        session: SessionHandle,
+        origin: &Arc<Origin>,
+    ) -> stream::Terms {
+        let (raw, publishes, subscribes) = (socket.is_raw(), socket.publishes(), socket.subscribes());
+        let mut limits = options.limits();
+        if subscribes {
+            limits.policy = Policy::Own;
+        }
+        stream::Terms {
+            channel: self.channel.clone(),
+            session,
+            owner,
+            limits,
+            rcvhwm: options.rcvhwm,
+            commands: subscribes && self.minor >= 1,
+            publishes,
+            conflates: options.conflate != 0 && !publishes && !raw,
+            raw,
+            transport: match tcp {
+                true => "tcp",
+                false if raw => "ipc",
+                false => "zmtp",
+            },
+            origin: origin.clone(),
+        }
     }
 }
