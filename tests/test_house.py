@@ -101,6 +101,7 @@ ARROWS: dict[str, set[str]] = {
     "commands.bench": {"bench.figures", "bench.plot", "bench.rivals", "bench.table", *COMMAND},
     "commands.demo": {"demo", "demo.progress", "demo.report", *COMMAND},
     "__main__": {"commands"},
+    "decorators": {""},
 }
 
 UPWARDS = {("socket", "context"): {"Context", "_flush_in_children"}}

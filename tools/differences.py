@@ -21,7 +21,6 @@ ABSENT: dict[str, str] = {
     "auth*": _SECURITY,
     "curve_keygen": _SECURITY,
     "sugar.attrsettr": "a base class of pyzmq's own: options are descriptors here, made from their table",
-    "decorators": _MODULES,
     "devices*": _MODULES,
     "eventloop*": _MODULES,
     "green*": _MODULES,
