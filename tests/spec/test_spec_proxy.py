@@ -137,6 +137,27 @@ def test_queue_passes_requests_and_replies(zmq, relay, join, task):
         each.result()
 
 
+def test_side_that_cannot_receive_leaves_the_other_direction_alone(zmq, relay, join):
+    """DEALER in front, which could send what a PUSH behind it never has."""
+    one = relay(zmq.DEALER, zmq.PUSH)
+    left, right = join(zmq.DEALER, one.front), join(zmq.PULL, one.back)
+    for number in range(50):
+        left.send(b"%d" % number)
+        expect(right, b"%d" % number)
+
+
+@pytest.mark.shmzmq_only("libzmq's proxy ends with EFSM")
+def test_side_whose_turn_it_is_not_leaves_the_other_direction_alone(zmq, relay, join):
+    """REQ behind: it has nothing to say before it was given something."""
+    one = relay(zmq.DEALER, zmq.REQ)
+    left, right = join(zmq.DEALER, one.front), join(zmq.REP, one.back)
+    for number in range(50):
+        left.send(b"%d" % number)
+        expect(right, b"%d" % number)
+        right.send(b"re %d" % number)
+        expect(left, b"re %d" % number)
+
+
 def test_pair_proxy_passes_both_ways(zmq, relay, join):
     one = relay(zmq.PAIR, zmq.PAIR)
     left, right = join(zmq.PAIR, one.front), join(zmq.PAIR, one.back)

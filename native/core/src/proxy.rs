@@ -108,7 +108,10 @@ impl Parcel {
                         break;
                     }
                 }
-                Err(Error::Again) if frames.is_empty() => return Ok(None),
+                // A side that cannot receive, or not now, has nothing; the other direction goes on.
+                Err(Error::Again | Error::NotSupported | Error::Fsm) if frames.is_empty() => {
+                    return Ok(None);
+                }
                 Err(Error::NoRoom) => {
                     return Err(Error::NoMemory("a message on its way through a proxy".to_owned()));
                 }
