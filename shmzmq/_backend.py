@@ -6,7 +6,6 @@ Refuses  to know sockets, options and transports.
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from typing import Final
@@ -40,8 +39,6 @@ __version__: Final[str] = _native.__version__
 LAYOUT_VERSION: Final[int] = _native.LAYOUT_VERSION
 BUILD_PROFILE: Final[str] = _native.BUILD_PROFILE
 
-logger: Final = logging.getLogger("shmzmq")
-
 # One line per cause and minute: a broken peer that comes back every 100 ms must not fill a disk.
 _SILENCE_S: Final = 60.0
 _last_said: dict[str, tuple[float, int]] = {}
@@ -49,7 +46,13 @@ _last_said: dict[str, tuple[float, int]] = {}
 
 def drain_log() -> None:
     """Hand native code's lines to the logger `shmzmq`. Cheap when there are none; never per message."""
-    for cause, text in _native.take_log():
+    lines = _native.take_log()
+    if not lines:
+        return
+    import logging  # a third of what `import shmzmq` would cost
+
+    logger = logging.getLogger("shmzmq")
+    for cause, text in lines:
         said, kept_back = _last_said.get(cause, (-_SILENCE_S, 0))
         now = time.monotonic()
         if now - said < _SILENCE_S:

@@ -12,14 +12,12 @@ what PLAIN lets through, and that has no objects in it, so no pointer can come f
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import reprlib
 import sys
-from collections.abc import Sequence
-from functools import lru_cache
-from importlib.util import find_spec
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast, runtime_checkable
 
 from .constants import Flag
@@ -55,11 +53,17 @@ STRUCTURE_KEYS: Final = {"names", "formats", "offsets", "titles", "itemsize", "a
 SUBARRAY_KEYS: Final = {"base", "shape"}
 
 
-_to_json = json.JSONEncoder(separators=(",", ":")).encode
 _shown = reprlib.Repr()
 _shown.maxstring = _shown.maxother = _shown.maxlist = 80
 shown = _shown.repr
 """A value of a peer's for a text: its length is bounded, and so is its depth."""
+
+
+@cache
+def _to_json() -> Callable[[object], str]:
+    import json  # here, so that programs without arrays do not load it
+
+    return json.JSONEncoder(separators=(",", ":")).encode
 
 
 @runtime_checkable
@@ -144,7 +148,7 @@ def _checked_class(array: Any) -> NDArray[Any]:
 def _header(array: NDArray[Any], order: str) -> bytes:
     dtype = array.dtype
     description = _checked(dtype) if dtype.names is not None else _checked_plain(dtype)
-    text = _to_json({"array": VERSION, "dtype": description, "shape": array.shape, "order": order}).encode()
+    text = _to_json()({"array": VERSION, "dtype": description, "shape": array.shape, "order": order}).encode()
     if len(text) > HEADER_BYTES_MAX:
         raise _unsendable(dtype, f"its header has {len(text)} bytes, more than {HEADER_BYTES_MAX}")
     return text
@@ -228,6 +232,8 @@ def need_numpy() -> None:
     """Raise ImportError if there is no numpy; do not import it."""
     if "numpy" in sys.modules and sys.modules["numpy"] is not None:
         return
+    from importlib.util import find_spec
+
     try:
         found = find_spec("numpy") is not None
     except ImportError:
@@ -272,6 +278,8 @@ def array_of(frames: Sequence[Any], copy: bool) -> NDArray[Any]:
 def _read_header(head: memoryview) -> dict[str, Any]:
     if head.nbytes > HEADER_BYTES_MAX:
         raise FormatError(f"the first frame has {head.nbytes} bytes, more than a header of an array may have")
+    import json
+
     try:
         header = json.loads(str(head, "utf-8"))
     except (ValueError, RecursionError):

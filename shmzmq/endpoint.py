@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
 from errno import EINVAL, ENAMETOOLONG, EPROTONOSUPPORT
 from typing import Final, Literal, NamedTuple
 
@@ -60,8 +59,7 @@ _NUMBER: Final = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]+)")
 _PORT_MAX: Final = 65535
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """One endpoint, taken apart.
 
     scheme   "ipc", "inproc" or "tcp".

@@ -19,10 +19,9 @@ from __future__ import annotations
 import builtins
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from errno import EFAULT, EINVAL
 from types import MappingProxyType, MethodType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from .constants import ContextOption, ShmOption, SocketOption, SocketType, _OptType
 from .errors import ZMQError, error_for
@@ -77,9 +76,7 @@ FORMS: Final[Mapping[str, Callable[[int | bytes], bool]]] = MappingProxyType(
 )
 
 
-# eq=False: a row is itself and no other, and stays hashable although it holds a mapping.
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class OptionRow:
+class OptionRow(NamedTuple):
     """One option. `minimum`, `maximum` and `choices` bound an int's value or the length of bytes.
 
     step            kept in whole steps of this size; the rest is cut off, towards zero.
@@ -103,7 +100,7 @@ class OptionRow:
     form: str = ""
     step: int = 1
     default: int | bytes | None = None
-    default_by_type: Mapping[SocketType, int] = field(default_factory=lambda: _NO_DEFAULTS)
+    default_by_type: Mapping[SocketType, int] = _NO_DEFAULTS
     applies_to: frozenset[SocketType] = ALL_TYPES
     elsewhere: Literal["refused", "ignored"] = "refused"
     effect: Effect = "now"
@@ -114,6 +111,16 @@ class OptionRow:
     meanwhile: Literal["", "remembered", "refused"] = ""
     parts: tuple[str, ...] = ()
     takes_text: bool = False
+
+    # A row is itself and no other, and stays hashable although it holds a mapping.
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __ne__(self, other: object) -> bool:
+        return self is not other
+
+    def __hash__(self) -> int:
+        return id(self)
 
     @property
     def python_type(self) -> builtins.type[int | bytes]:

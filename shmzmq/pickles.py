@@ -10,7 +10,6 @@ Refuses  to know sockets, and what pickles contain.
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 from .errors import FormatError
 
 if TYPE_CHECKING:
+    import pickle
+
     from typing_extensions import Buffer
 
 __all__ = ["APART_BYTES", "PROTOCOL", "dumped", "loaded"]
@@ -40,6 +41,8 @@ def dumped(obj: object, protocol: int, apart: bool) -> bytes | list[Buffer]:
     Shape    apart: large buffers may have frames of their own.
     Returns  the one frame, or the list of frames if there are several.
     """
+    import pickle  # here, so that programs which pickle nothing do not load it
+
     if not apart or 0 <= protocol < PROTOCOL:
         return pickle.dumps(obj, protocol)
     buffers: list[Buffer] = []
@@ -67,6 +70,8 @@ def loaded(first: bytes, rest: Callable[[], Sequence[Any]]) -> Any:
     Raises   FormatError  frames are missing, or there are more than announced; the message is consumed.
              and whatever unpickling raises.
     """
+    import pickle
+
     if first[:1] != _MARK:
         return pickle.loads(first)
     frames = rest()

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import builtins
 import itertools
-import json
 import math
 import os
-import random
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -560,6 +558,8 @@ class Socket(NativeSocket, SocketAttributes, Generic[_ReturnT_co]):
         if default_range and not str(addr).startswith(("ipc:", "inproc:")):
             self.bind(f"{addr}:*")
             return int(self._last_endpoint.rpartition(b":")[2])
+        import random
+
         for _ in range(max_tries):
             port = random.randrange(min_port, max_port)
             try:
@@ -913,6 +913,8 @@ class Socket(NativeSocket, SocketAttributes, Generic[_ReturnT_co]):
 
     def send_json(self, obj: object, flags: int = 0, **kwargs: Any) -> MessageTracker | None:
         """Send an object as JSON; keywords that `send` does not have go to `json.dumps`."""
+        import json
+
         mine = {key: kwargs.pop(key) for key in ("copy", "track", "routing_id", "group") if key in kwargs}
         kwargs.setdefault("separators", (",", ":"))
         kwargs.setdefault("ensure_ascii", False)
@@ -921,6 +923,8 @@ class Socket(NativeSocket, SocketAttributes, Generic[_ReturnT_co]):
 
     def recv_json(self, flags: int = 0, **kwargs: Any) -> Any:
         """Receive an object sent as JSON; keywords go to `json.loads`."""
+        import json
+
         return self._deserialize(self.recv(flags), lambda data: json.loads(data, **kwargs))
 
 

@@ -5,23 +5,44 @@ A new wire is a file here and a row in `TRANSPORTS`; no socket type is ever name
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Final
 
 from ..endpoint import Endpoint
 from .base import Bound, Transport
-from .inproc import InprocTransport
-from .ipc import IpcTransport
-from .tcp import TcpTransport
 
 __all__ = ["TRANSPORTS", "Bound", "Transport", "transport_of"]
 
-TRANSPORTS: Final[dict[str, Transport]] = {
-    "inproc": InprocTransport(),
-    "ipc": IpcTransport(),
-    "tcp": TcpTransport(),
-}
+
+# Each is imported when an endpoint asks for it: Python's own `socket` and `tempfile`, which two of them need,
+# would be a third of the time that `import shmzmq` takes.
+def _inproc() -> Transport:
+    from .inproc import InprocTransport
+
+    return InprocTransport()
+
+
+def _ipc() -> Transport:
+    from .ipc import IpcTransport
+
+    return IpcTransport()
+
+
+def _tcp() -> Transport:
+    from .tcp import TcpTransport
+
+    return TcpTransport()
+
+
+TRANSPORTS: Final[dict[str, Callable[[], Transport]]] = {"inproc": _inproc, "ipc": _ipc, "tcp": _tcp}
+
+
+@cache
+def _serving(scheme: str) -> Transport:
+    return TRANSPORTS[scheme]()
 
 
 def transport_of(endpoint: Endpoint) -> Transport:
     """Who serves the endpoint; `parse` has refused unknown schemes."""
-    return TRANSPORTS[endpoint.scheme]
+    return _serving(endpoint.scheme)

@@ -6,8 +6,7 @@ never for a peer; it names no socket type; what it made it can undo.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from .._backend import NativeSocket
 from ..endpoint import Endpoint
@@ -22,8 +21,7 @@ class Lease(Protocol):
         """Give it back. Idempotent; after it returns, another bind may succeed. Raises nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class BindPlan:
+class BindPlan(NamedTuple):
     """What the socket's options say about a bind.
 
     backlog    connections that may wait to be accepted.
@@ -40,8 +38,7 @@ class BindPlan:
     device: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectPlan:
+class ConnectPlan(NamedTuple):
     """What the socket's options say about a connect.
 
     proxy   SOCKS proxy to go through; empty goes straight.
@@ -52,7 +49,6 @@ class ConnectPlan:
     device: bytes = b""
 
 
-@dataclass(slots=True)
 class Bound:
     """A bound or connected endpoint.
 
@@ -61,11 +57,14 @@ class Bound:
     local   its pipes end with it (inproc); otherwise connections end on their own.
     """
 
-    text: str
-    number: int
-    lease: Lease | None = None
-    local: bool = False
-    closed: bool = field(default=False)
+    __slots__ = ("closed", "lease", "local", "number", "text")
+
+    def __init__(self, text: str, number: int, lease: Lease | None = None, local: bool = False) -> None:
+        self.text = text
+        self.number = number
+        self.lease = lease
+        self.local = local
+        self.closed = False
 
 
 class Transport(Protocol):
