@@ -40,6 +40,13 @@ SUGAR = {
 
 COMMAND = {"commands._failure", "commands._arguments"}
 """Open to every command."""
+DEVICES: dict[str, set[str]] = {
+    "basedevice": set(),
+    "monitoredqueue": set(),
+    "proxydevice": {"basedevice"},
+    "proxysteerabledevice": {"basedevice", "proxydevice"},
+    "monitoredqueuedevice": {"monitoredqueue", "proxydevice"},
+}
 
 ARROWS: dict[str, set[str]] = {
     "_native": set(),
@@ -102,6 +109,11 @@ ARROWS: dict[str, set[str]] = {
     "commands.demo": {"demo", "demo.progress", "demo.report", *COMMAND},
     "__main__": {"commands"},
     "decorators": {""},
+    "log": set(),
+    "log.handlers": {""},
+    "log.__main__": {""},
+    "devices": {f"devices.{name}" for name in DEVICES},
+    **{f"devices.{name}": {"", *(f"devices.{other}" for other in own)} for name, own in DEVICES.items()},
 }
 
 UPWARDS = {("socket", "context"): {"Context", "_flush_in_children"}}
