@@ -1,0 +1,1 @@
+"""Log records over a PUB socket, and a program that shows them."""
