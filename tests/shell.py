@@ -4,6 +4,7 @@ This file knows how to start, feed and end the command, and nothing of what it d
 """
 
 import contextlib
+import re
 import signal
 import subprocess
 import sys
@@ -44,3 +45,18 @@ def running(*args: object, **more: Any) -> Iterator["subprocess.Popen[str]"]:
             yield process
         finally:
             process.kill()
+
+
+def bound_port(process: "subprocess.Popen[str]") -> str:
+    """The endpoint that the command says it has bound, as peers can connect to it."""
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    found = re.search(r"bound (\S+)", line)
+    assert found, f"expected a bound endpoint, got {line!r}"
+    return found[1].replace("0.0.0.0", "127.0.0.1")
+
+
+def end(process: "subprocess.Popen[str]", send: str | None = None) -> tuple[int, str, str]:
+    """Wait until the command ends; exit code, stdout, stderr (what was not read before)."""
+    out, err = process.communicate(send, timeout=CAP_SECONDS)
+    return process.returncode, out, err

@@ -31,6 +31,10 @@ from shmzmq.commands._failure import Failure
 COMMANDS: dict[str, str] = {
     "bench": "measure throughput and round trip beside the rivals that are installed",
     "demo": "count the words of a corpus with worker processes over ipc, and check the count",
+    "monitor": "connect to an endpoint and print what happens to the connection",
+    "proxy": "pass messages between two endpoints",
+    "recv": "print the messages that arrive at an endpoint",
+    "send": "send arguments, or lines of stdin, as messages",
 }
 """Every command with its line of help, in the order in which they are shown."""
 
