@@ -6,6 +6,7 @@ Refuses  to know sockets, options and transports.
 
 from __future__ import annotations
 
+import atexit
 import os
 import time
 from typing import Final
@@ -35,6 +36,8 @@ proxy_steerable = _native.proxy_steerable
 begin_turn = _native.begin_turn
 spend_turn = _native.spend_turn
 set_frame_class = _native.set_frame_class
+wake_counters = _native.wake_counters
+close_counters = _native.close_counters
 __version__: Final[str] = _native.__version__
 LAYOUT_VERSION: Final[int] = _native.LAYOUT_VERSION
 BUILD_PROFILE: Final[str] = _native.BUILD_PROFILE
@@ -62,6 +65,9 @@ def drain_log() -> None:
         more = f" ({kept_back} more like it since)" if kept_back else ""
         logger.warning("%s: %s%s", cause, text, more)
 
+
+# Registered before any context's end, so it runs after them.
+atexit.register(close_counters)
 
 os.register_at_fork(
     before=_native.before_fork,

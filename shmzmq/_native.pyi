@@ -27,6 +27,7 @@ __all__ = [
     "after_fork_in_parent",
     "before_fork",
     "begin_turn",
+    "close_counters",
     "proxy",
     "proxy_steerable",
     "set_frame_class",
@@ -34,6 +35,7 @@ __all__ = [
     "shm_max",
     "spend_turn",
     "take_log",
+    "wake_counters",
     "zmq_poll",
 ]
 
@@ -61,6 +63,12 @@ def spend_turn() -> int:
     """
 
 def take_log() -> list[tuple[str, str]]: ...
+def wake_counters(fd: int) -> bool:
+    """Wake the owner of a counters file that is open for writing; False if it has no such word."""
+
+def close_counters() -> None:
+    """Remove this process's counters file: the process ends."""
+
 def set_frame_class(class_: type, done: object) -> None: ...
 
 @final
@@ -148,6 +156,7 @@ class Context:
     def _terminate(self) -> None: ...
     def _wait_empty(self, timeout_ms: int | None = None) -> bool: ...
     def _blockers(self) -> list[str]: ...
+    def _snapshot(self) -> bytes: ...
     def _finish(self) -> None: ...
 
 @disjoint_base

@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, overload
 from weakref import WeakSet, WeakValueDictionary
 
-from ._backend import NativeContext, drain_log, set_shm_max, shm_max
+from ._backend import NativeContext, close_counters, drain_log, set_shm_max, shm_max
 from .attributes import ContextAttributes
 from .constants import ContextOption, ShmOption, SocketOption
 from .errors import ForkedError, ZMQError, error_for
@@ -46,6 +46,7 @@ from .options import (
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
+    from ._snapshot import ContextStats
     from .socket import Socket
 
     # With a default (PEP 696), so that a bare `Context` makes ordinary sockets.
@@ -247,6 +248,18 @@ class Context(NativeContext, ContextAttributes, Generic[_SocketT_co]):
                     warnings.warn(text, ResourceWarning, stacklevel=4, source=socket)
                 socket.close(linger)
 
+    def stats(self) -> ContextStats:
+        """Counters of every socket of this context that is open or lingers, of its peers, and their sums.
+
+        Returns  {"id", "sockets": [{"type", "endpoints", "counters", "peers", ...}], "totals", "peers"}.
+        Threads  any; takes each socket's lock for a moment.
+        Source   docs/guide/watching.md; what a name means: `_snapshot.py`.
+        """
+        from ._snapshot import context_of
+
+        self._check_open()
+        return context_of(self._snapshot())
+
     def set(self, option: int, optval: int) -> None:
         """Set a context option. Raises ZMQError EINVAL with number and value."""
         self._check_open()
@@ -427,6 +440,7 @@ def _flush_child() -> None:
     sockets = [socket for context in contexts for socket in list(context._sockets)]
     set_by_hand = any(each._linger_was_set for each in contexts) or any(s._linger_was_set for s in sockets)
     _close_all(contexts, None if set_by_hand else _CHILD_FLUSH_MS)
+    close_counters()
 
 
 def _flush_in_children() -> None:

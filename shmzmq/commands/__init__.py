@@ -30,11 +30,15 @@ from shmzmq.commands._failure import Failure
 
 COMMANDS: dict[str, str] = {
     "bench": "measure throughput and round trip beside the rivals that are installed",
+    "clean": "remove what processes that died have left behind",
     "demo": "count the words of a corpus with worker processes over ipc, and check the count",
     "monitor": "connect to an endpoint and print what happens to the connection",
     "proxy": "pass messages between two endpoints",
+    "ps": "list the processes that use shmzmq, and their sockets",
     "recv": "print the messages that arrive at an endpoint",
     "send": "send arguments, or lines of stdin, as messages",
+    "stats": "print all counters of one process or of all",
+    "top": "watch processes, sockets and peers: rates, depth, drops, sleeps, transport and why",
 }
 """Every command with its line of help, in the order in which they are shown."""
 

@@ -36,7 +36,7 @@ from ..errors import ZMQError, error_for
 from .base import BindPlan, Bound, ConnectPlan
 from .given import adopt
 
-__all__ = ["IpcTransport"]
+__all__ = ["IpcTransport", "remove_abandoned"]
 
 _CREDENTIALS: Final = struct.Struct("iII")  # struct ucred: pid, uid, gid (unix(7), SO_PEERCRED)
 
@@ -248,6 +248,25 @@ def _owner(path: str) -> int | None:
             probe.getsockopt(posix.SOL_SOCKET, posix.SO_PEERCRED, _CREDENTIALS.size)
         )
         return int(pid)
+
+
+def remove_abandoned(path: str, *, dry_run: bool = False) -> bool:
+    """Remove a socket file at which nobody listens, and the directory that `ipc://*` made for it.
+
+    Returns  True if it was removed, or would have been; False if somebody listens there or it is no socket.
+    Raises   OSError  it is not there, or may not be removed.
+    """
+    path = os.path.abspath(path)
+    with _locked_directory(path):
+        if not stat.S_ISSOCK(os.lstat(path).st_mode) or _owner(path) is not None:
+            return False
+        if not dry_run:
+            os.unlink(path)
+    directory, name = os.path.split(path)
+    if not dry_run and name == "socket" and os.path.basename(directory).startswith("shmzmq-"):
+        with contextlib.suppress(OSError):
+            os.rmdir(directory)
+    return True
 
 
 def _replace(listener: posix.socket, path: str) -> None:

@@ -19,6 +19,7 @@ use shmzmq_shm::fork::{self, Global};
 use shmzmq_shm::{budget, exports, private};
 use shmzmq_zmtp::SocketType;
 
+use crate::counters;
 use crate::dial::Address;
 use crate::error::{Error, Result};
 use crate::listener::Listener;
@@ -63,10 +64,14 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn all_threads() -> Vec<Arc<IoThread>> {
+/// Every context of this process that still exists.
+pub fn all_contexts() -> Vec<Arc<Context>> {
     let contexts: Vec<_> = CONTEXTS.lock().iter().filter_map(Weak::upgrade).collect();
-    let ours = contexts.iter().filter(|context| context.check_process().is_ok());
-    ours.flat_map(|context| locked(&context.threads).clone()).collect()
+    contexts.into_iter().filter(|context| context.check_process().is_ok()).collect()
+}
+
+fn all_threads() -> Vec<Arc<IoThread>> {
+    all_contexts().iter().flat_map(|context| locked(&context.threads).clone()).collect()
 }
 
 /// Before a fork: every I/O thread stands still.
@@ -76,12 +81,14 @@ pub fn before_fork() {
     threads.iter().for_each(|thread| thread.wait_parked());
     private::before_fork();
     exports::before_fork();
+    counters::before_fork();
 }
 
 /// After a fork, in the parent.
 pub fn after_fork_in_parent() {
     private::after_fork_in_parent();
     exports::after_fork_in_parent();
+    counters::after_fork_in_parent();
     all_threads().iter().for_each(|thread| thread.unpark());
 }
 
@@ -91,6 +98,7 @@ pub fn after_fork_in_child() {
     private::after_in_child();
     exports::after_in_child();
     budget::after_in_child();
+    counters::after_fork_in_child();
     LOG.renew();
     crate::session::forget_peers();
     // The parent's contexts are not ours to end: their memory stays until this process does.
@@ -139,6 +147,8 @@ pub struct Context {
     count: AtomicU32,
     pub io_threads: AtomicU32,
     pub max_sockets: AtomicU32,
+    /// It has had a socket: the process shows its counters.
+    shown: AtomicBool,
 }
 
 impl Context {
@@ -153,6 +163,7 @@ impl Context {
             count: AtomicU32::new(0),
             io_threads: AtomicU32::new(io_threads),
             max_sockets: AtomicU32::new(1023),
+            shown: AtomicBool::new(false),
         });
         let mut all = CONTEXTS.lock();
         all.retain(|known| known.strong_count() > 0);
@@ -180,6 +191,9 @@ impl Context {
         let socket = Arc::new(Socket::new(self.id(), kind, self.clone())?);
         locked(&self.sockets).insert(socket.id, socket.clone());
         self.count.fetch_add(1, Ordering::AcqRel);
+        if !self.shown.swap(true, Ordering::AcqRel) {
+            counters::begin();
+        }
         // `terminate` may have listed the sockets just before.
         if self.terminating.load(Ordering::Acquire) {
             socket.terminate();
@@ -205,6 +219,7 @@ impl Context {
         drop(socket.enter()?);
         let endpoint = self.id();
         let thread = self.thread()?;
+        socket.endpoints.note(endpoint, true, text.clone());
         socket.events.emit(monitor::LISTENING, fd.as_raw_fd() as u32, &text);
         thread.post(Command::Listen(Box::new(Listener::new(socket.clone(), endpoint, fd, text))));
         Ok(endpoint)
@@ -223,12 +238,14 @@ impl Context {
         socket.check_process()?;
         let endpoint = self.id();
         let slot = socket.add_connecter(endpoint)?;
+        socket.endpoints.note(endpoint, false, address.text());
         let mut session = Session::connecter(socket.clone(), endpoint, address, slot);
         // The peer gets to work while our I/O thread, perhaps, is only being made.
         session.dial_early();
         match self.thread() {
             Ok(thread) => thread.post(Command::Connect(Box::new(session))),
             Err(error) => {
+                socket.endpoints.forget(endpoint);
                 slot.into_iter().for_each(|slot| socket.drop_pipe(slot, Discard::PeerGone));
                 return Err(error);
             }
@@ -246,6 +263,7 @@ impl Context {
             entry.binder = Some((socket.clone(), endpoint));
             std::mem::take(&mut entry.waiting)
         };
+        socket.endpoints.note(endpoint, true, format!("inproc://{name}").into_bytes().into());
         for one in waiting {
             if let Some(ours) = one.ours {
                 // Its socket may have been closed meanwhile; then nobody is connected.
@@ -268,6 +286,7 @@ impl Context {
     pub fn connect_inproc(&self, socket: &Arc<Socket>, name: &str) -> Result<u64> {
         drop(socket.enter()?);
         let endpoint = self.id();
+        socket.endpoints.note(endpoint, false, format!("inproc://{name}").into_bytes().into());
         let (ours, theirs) = local_pair();
         let mut names = locked(&self.inproc);
         let entry = names.entry(name.to_owned()).or_default();
@@ -304,6 +323,7 @@ impl Context {
     /// Ends one endpoint of a socket. Its listening fd, if it had one, is closed on return.
     pub fn stop_endpoint(&self, socket: &Socket, endpoint: u64) -> Result<()> {
         socket.check_process()?;
+        socket.endpoints.forget(endpoint);
         self.forget_inproc(|of, bound| of.id == socket.id && bound == endpoint);
         let linger = linger_until(socket);
         self.post_all(|gate| Command::Stop { socket: socket.id, endpoint, linger, gate });
@@ -453,7 +473,15 @@ impl Context {
         if fork::is_ours(self.born) {
             let threads = std::mem::take(&mut *locked(&self.threads));
             threads.iter().for_each(|thread| thread.stop());
+            if self.shown.swap(false, Ordering::AcqRel) {
+                counters::end();
+            }
         }
+    }
+
+    /// Those that are open or linger.
+    pub fn all_sockets(&self) -> Vec<Arc<Socket>> {
+        locked(&self.sockets).values().cloned().collect()
     }
 }
 

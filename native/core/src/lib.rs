@@ -31,10 +31,12 @@
 //! | [`lock`] | held for one attempt, never for a wait |
 //! | [`message`] | frames that are owned; frames to be sent |
 //! | [`origin`] | what is known of the connection a message came over |
+//! | [`counters`] | what a process shows of its sockets to who looks from outside |
 //! | [`options`], [`stats`], [`error`] | plain tables |
 
 pub mod channel;
 pub mod context;
+pub mod counters;
 pub mod dial;
 pub mod door;
 pub mod engine;

@@ -195,7 +195,7 @@ impl IoThread {
 
 /// New threads inherit the mask: no signal is ever delivered to an I/O thread, so the kernel hands
 /// all of them to threads that run Python.
-fn with_signals_blocked<T>(run: impl FnOnce() -> T) -> T {
+pub(crate) fn with_signals_blocked<T>(run: impl FnOnce() -> T) -> T {
     let mut all = MaybeUninit::<libc::sigset_t>::uninit();
     let mut old = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: both sets are valid for writing; sigfillset initialises `all` before it is read.

@@ -6,6 +6,7 @@
 //! poller: an edge that one of them takes is not missed by the others.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -140,6 +141,8 @@ pub struct PeerSignaler {
     /// the peer sleeps, and by the I/O thread when fds get scarce.
     bell: Mutex<Option<Fd>>,
     channel: Arc<Channel>,
+    /// Times it was rung.
+    rung: AtomicU64,
 }
 
 impl PeerSignaler {
@@ -150,7 +153,7 @@ impl PeerSignaler {
         channel: Arc<Channel>,
     ) -> Result<Self, SegmentError> {
         let bell = Mutex::new(event.map(Fd::from));
-        Ok(PeerSignaler { page: ReadyPage::attach(page)?, slot, bell, channel })
+        Ok(PeerSignaler { page: ReadyPage::attach(page)?, slot, bell, channel, rung: AtomicU64::new(0) })
     }
 
     /// Does without the peer's eventfd from now on.
@@ -158,10 +161,15 @@ impl PeerSignaler {
         self.bell.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
+    pub fn rung(&self) -> u64 {
+        self.rung.load(Ordering::Relaxed)
+    }
+
     /// Tells the peer that its pipe has something. True if a doorbell was rung.
     pub fn mark(&self) -> bool {
         let sleeping = ready::mark(&self.page, self.slot);
         if sleeping {
+            self.rung.fetch_add(1, Ordering::Relaxed);
             match &*self.bell.lock().unwrap_or_else(PoisonError::into_inner) {
                 Some(event) => ring(event.as_fd()),
                 None => self.channel.send_wake(),

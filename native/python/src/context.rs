@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 use shmzmq_core::context::Context as Core;
 use shmzmq_core::socket::Woken;
 
@@ -91,6 +91,14 @@ impl Context {
     fn _blockers(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         let core = self.core()?;
         Ok(py.detach(|| core.blockers()))
+    }
+
+    /// What its sockets look like now, as JSON (native/core/src/counters/snapshot.rs).
+    fn _snapshot<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let core = self.core()?;
+        core.check_process().map_err(|error| raise(py, &error))?;
+        let text = py.detach(|| shmzmq_core::counters::of_context(&core));
+        Ok(PyBytes::new(py, &text))
     }
 
     /// Ends the I/O threads.

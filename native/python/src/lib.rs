@@ -63,6 +63,23 @@ fn take_log() -> Vec<(&'static str, String)> {
     shmzmq_core::context::take_log()
 }
 
+/// Wakes the owner of the file of counters behind this fd, which is open for writing. False: it has no such word.
+#[pyfunction]
+fn wake_counters(fd: i32) -> PyResult<bool> {
+    if fd < 0 {
+        return Err(pyo3::exceptions::PyValueError::new_err(format!("fd={fd}")));
+    }
+    // SAFETY: the caller keeps it open during the call; a number that is no open fd gives EBADF.
+    let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
+    Ok(shmzmq_core::counters::wake(fd))
+}
+
+/// The process is over: removes its file of counters.
+#[pyfunction]
+fn close_counters(py: Python<'_>) {
+    py.detach(shmzmq_core::counters::close);
+}
+
 #[pymodule(gil_used = true)]
 mod _native {
     use pyo3::prelude::*;
@@ -86,7 +103,9 @@ mod _native {
     #[pymodule_export]
     use super::socket::Socket;
     #[pymodule_export]
-    use super::{after_fork_in_child, after_fork_in_parent, before_fork, set_shm_max, shm_max, take_log};
+    use super::{after_fork_in_child, after_fork_in_parent, before_fork};
+    #[pymodule_export]
+    use super::{close_counters, set_shm_max, shm_max, take_log, wake_counters};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

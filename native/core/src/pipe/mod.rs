@@ -214,6 +214,18 @@ pub struct Pipe {
     pub ending: bool,
     /// Read attempts in a row that found nothing.
     pub idle: u32,
+    pub tally: Tally,
+}
+
+/// What went over a pipe since it was made, over all its connections.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tally {
+    pub sent: u64,
+    pub bytes_sent: u64,
+    pub received: u64,
+    pub bytes_received: u64,
+    /// Messages that this peer did without: its high-water marks, OVERFLOW, or no memory for it.
+    pub dropped: u64,
 }
 
 impl Pipe {
@@ -242,6 +254,7 @@ impl Pipe {
             hello: false,
             handed_over: false,
             idle: 0,
+            tally: Tally::default(),
         }
     }
 
@@ -402,7 +415,9 @@ impl Pipe {
         match &mut self.out {
             Out::Ring(ring) if ring.keeps() => {
                 let held = ring.held();
+                let dropped = stats.discarded[Discard::Overflow as usize];
                 let written = ring.write_keeping(message, scratch, stats);
+                self.tally.dropped += stats.discarded[Discard::Overflow as usize] - dropped;
                 if held == 0 {
                     self.move_later();
                 }
@@ -418,6 +433,7 @@ impl Pipe {
                 }
                 let dropped = overflow::push(queue, message.to_message(), &limits);
                 stats.discard(Discard::Overflow, dropped);
+                self.tally.dropped += dropped;
                 Write::Done
             }
             Out::None => Write::Gone,
@@ -510,6 +526,15 @@ impl Pipe {
             Out::Stream(stream) => stream.depth(),
             Out::Queue(queue) => queue.len() as u64,
             Out::None => 0,
+        }
+    }
+
+    /// Doorbells rung for the peer.
+    pub fn wakeups(&self) -> u64 {
+        match (&self.out, &self.current) {
+            (Out::Ring(ring), _) => ring.rung(),
+            (_, Some(In::Ring(ring))) => ring.rung(),
+            _ => 0,
         }
     }
 

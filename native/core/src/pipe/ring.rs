@@ -478,6 +478,11 @@ impl RingOut {
         self.tx.sent()
     }
 
+    /// Doorbells rung for the reader, from both halves of the pipe.
+    pub fn rung(&self) -> u64 {
+        self.peer.rung()
+    }
+
     pub fn channel(&self) -> &Channel {
         &self.channel
     }
@@ -531,6 +536,11 @@ impl RingIn {
 
     pub fn announce(&mut self, number: u32, ring: MappedRing) {
         self.rx.announce(number, ring);
+    }
+
+    /// Doorbells rung for the writer, from both halves of the pipe.
+    pub fn rung(&self) -> u64 {
+        self.peer.rung()
     }
 
     /// Our high-water mark was set anew: the writer learns it on the channel.

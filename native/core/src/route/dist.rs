@@ -66,19 +66,19 @@ impl Core {
         for index in 0..targets.slots.len() {
             let slot = targets.slots[index];
             if !self.pipe(slot).is_some_and(|pipe| pipe.out_active) {
-                self.stats.discard(Discard::HighWater, 1);
+                self.drop_one(slot, Discard::HighWater);
                 continue;
             }
             match self.write_to(slot, Outgoing::plain(frames), false) {
                 Write::Done => sent = true,
                 Write::Full | Write::Soon => {
-                    self.stats.discard(Discard::HighWater, 1);
+                    self.drop_one(slot, Discard::HighWater);
                     self.mute(slot);
                 }
                 // The peer is going: its session hears of it and ends the pipe.
                 Write::Gone => self.deactivate_out(slot),
                 Write::Failed(error) => {
-                    self.stats.discard(Discard::NoMemory, 1);
+                    self.drop_one(slot, Discard::NoMemory);
                     failed = Some(error);
                 }
             }
@@ -86,6 +86,14 @@ impl Core {
         match failed {
             Some(error) if !sent => Err(error),
             _ => Ok(()),
+        }
+    }
+
+    /// That peer does without this message.
+    fn drop_one(&mut self, slot: usize, reason: Discard) {
+        self.stats.discard(reason, 1);
+        if let Some(pipe) = self.pipe(slot) {
+            pipe.tally.dropped += 1;
         }
     }
 

@@ -73,11 +73,14 @@ impl Core {
     #[inline(always)]
     fn recv_plain(&mut self, sink: &mut dyn Sink) -> Option<Result<(usize, bool)>> {
         let slot = *self.inbox.active.get(self.inbox.current)?;
-        let ring = self.pipes.get_mut(slot)?.as_mut()?.open_ring()?;
+        let pipe = self.pipes.get_mut(slot)?.as_mut()?;
+        let ring = pipe.open_ring()?;
         let frame = ring.peek_plain(self.options.maxmsgsize)?;
         let Some(to) = sink.room(frame.len, frame.more) else { return Some(Err(Error::NoRoom)) };
         // SAFETY: the sink gave room for `len` bytes; the frame is from the line above.
         unsafe { ring.take_plain(frame, to, &mut self.stats) };
+        pipe.tally.received += u64::from(!frame.more);
+        pipe.tally.bytes_received += frame.len as u64;
         self.inbox.source = slot;
         self.received(frame.more, frame.len as u64);
         Some(Ok((slot, frame.more)))
@@ -130,7 +133,10 @@ impl Core {
         if pipe.ending {
             return 0;
         }
+        let bytes = self.stats.bytes_received;
         let taken = pipe.read_run(sink, maxmsgsize, max, &mut self.stats);
+        pipe.tally.received += taken as u64;
+        pipe.tally.bytes_received += self.stats.bytes_received - bytes;
         self.stats.messages_received += taken as u64;
         taken
     }
@@ -139,7 +145,14 @@ impl Core {
     pub fn read_pipe(&mut self, slot: usize, sink: &mut dyn Sink) -> Read {
         let maxmsgsize = self.options.maxmsgsize;
         match self.pipes.get_mut(slot) {
-            Some(Some(pipe)) => pipe.read(sink, maxmsgsize, &mut self.stats),
+            Some(Some(pipe)) => {
+                let read = pipe.read(sink, maxmsgsize, &mut self.stats);
+                if let Read::Frame { more, bytes } = read {
+                    pipe.tally.received += u64::from(!more);
+                    pipe.tally.bytes_received += bytes;
+                }
+                read
+            }
             _ => Read::Ended,
         }
     }

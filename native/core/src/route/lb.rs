@@ -68,6 +68,8 @@ impl Core {
         self.peer_awake = ring.peer_awake;
         self.stats.messages_sent += 1;
         self.stats.bytes_sent += part.len as u64;
+        pipe.tally.sent += 1;
+        pipe.tally.bytes_sent += part.len as u64;
         Some(slot)
     }
 
@@ -116,6 +118,8 @@ impl Core {
         }
         self.stats.messages_sent += messages as u64;
         self.stats.bytes_sent += bytes;
+        pipe.tally.sent += messages as u64;
+        pipe.tally.bytes_sent += bytes;
         messages
     }
 
@@ -158,7 +162,10 @@ impl Core {
             }
             self.stats.messages_sent += 1;
             let sizes = message.frames.parts()[message.skip..].iter().map(|part| part.len as u64);
-            self.stats.bytes_sent += sizes.sum::<u64>();
+            let bytes = sizes.sum::<u64>();
+            self.stats.bytes_sent += bytes;
+            pipe.tally.sent += 1;
+            pipe.tally.bytes_sent += bytes;
         }
         written
     }

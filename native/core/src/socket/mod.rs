@@ -44,6 +44,7 @@ use shmzmq_shm::{fork, ready};
 use shmzmq_zmtp::SocketType;
 
 use crate::context::Context;
+use crate::counters::Endpoints;
 use crate::error::{Error, Result};
 use crate::lock::{AttemptLock, Guard};
 use crate::message::{Frames, Payload, Sink};
@@ -129,7 +130,9 @@ pub struct Socket {
     leading: AtomicBool,
     /// Bumped to wake those who do not lead.
     followers: AtomicU32,
-    waiting: AtomicU32,
+    pub(crate) waiting: AtomicU32,
+    /// Their texts, for who looks from outside.
+    pub endpoints: Endpoints,
     /// Sessions and listeners that I/O threads hold for this socket.
     pub served: AtomicUsize,
     pub gone: AtomicBool,
@@ -186,6 +189,7 @@ impl Socket {
             leading: AtomicBool::new(false),
             followers: AtomicU32::new(0),
             waiting: AtomicU32::new(0),
+            endpoints: Endpoints::default(),
             served: AtomicUsize::new(0),
             gone: AtomicBool::new(false),
         })

@@ -1,0 +1,35 @@
+//! The endpoints of a socket by number, as texts: for who looks from outside.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How the socket has it.
+#[derive(Debug, Clone)]
+pub struct Named {
+    pub bound: bool,
+    pub text: Arc<[u8]>,
+}
+
+/// A leaf: under its lock nothing else happens.
+#[derive(Default)]
+pub struct Endpoints {
+    named: Mutex<BTreeMap<u64, Named>>,
+}
+
+impl Endpoints {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Named>> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn note(&self, number: u64, bound: bool, text: Arc<[u8]>) {
+        self.lock().insert(number, Named { bound, text });
+    }
+
+    pub fn forget(&self, number: u64) {
+        self.lock().remove(&number);
+    }
+
+    pub fn all(&self) -> BTreeMap<u64, Named> {
+        self.lock().clone()
+    }
+}
