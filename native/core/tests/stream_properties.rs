@@ -19,8 +19,8 @@ use shmzmq_core::message::{Collect, Frames, Message, Outgoing, Payload};
 use shmzmq_core::origin::Origin;
 use shmzmq_core::pipe::overflow::Policy;
 use shmzmq_core::pipe::ring::Limits;
-use shmzmq_core::pipe::stream::{Stream, StreamIn, StreamOut, Terms, Wrote, stream};
-use shmzmq_core::pipe::{How, Write as Written};
+use shmzmq_core::pipe::stream::{InPiece, Stream, StreamIn, StreamOut, Terms, Wrote, stream};
+use shmzmq_core::pipe::{How, Read as Found, Write as Written};
 use shmzmq_core::reactor::{Command, IoThread, SessionHandle};
 use shmzmq_core::session::Session;
 use shmzmq_core::signaler::Signaler;
@@ -97,8 +97,8 @@ static THREAD: LazyLock<Arc<IoThread>> = LazyLock::new(|| IoThread::start("test"
 /// One stream whose engine is the test, and the peer's end.
 struct Rig {
     out: StreamOut,
-    /// Not read; it ends the stream when it is dropped.
-    _input: StreamIn,
+    /// It ends the stream when it is dropped.
+    input: StreamIn,
     shared: Arc<Stream>,
     channel: Arc<Channel>,
     peer: UnixStream,
@@ -126,7 +126,7 @@ impl Rig {
             raw: false,
             origin: Arc::new(Origin::over_tcp(std::iter::empty(), "", 0)),
         });
-        Rig { out, _input: input, shared, channel, peer, got: Vec::new() }
+        Rig { out, input, shared, channel, peer, got: Vec::new() }
     }
 
     fn send(&mut self, parts: &Parts, burst: bool) {
@@ -407,4 +407,32 @@ fn a_peer_that_leaves_before_its_handshake_leaves_nothing() {
     }
     assert_eq!(socket.try_recv(&mut Collect::default()), Err(Error::Again));
     context.close(&socket);
+}
+
+/// A reader that finds nothing, and then the end, has found the end: what came in between is read first.
+#[test]
+fn an_end_does_not_overtake_what_came_just_before_it() {
+    let (to, from) = std::sync::mpsc::sync_channel::<Arc<Stream>>(0);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for stream in from {
+                let payload = Payload::from(&b"last words"[..]);
+                stream.push_input(std::iter::once(InPiece::Frame { payload, more: false }));
+                stream.end_input();
+            }
+        });
+        for round in 0..20_000 {
+            let mut rig = Rig::new(Policy::Own, false);
+            to.send(rig.shared.clone()).unwrap();
+            let mut frame = Collect::default();
+            let found = loop {
+                match rig.input.read(&mut frame) {
+                    Found::Empty => std::hint::spin_loop(),
+                    found => break found,
+                }
+            };
+            assert!(matches!(found, Found::Frame { .. }), "round {round}: the end came first");
+        }
+        drop(to);
+    });
 }

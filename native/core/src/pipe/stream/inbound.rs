@@ -240,9 +240,15 @@ impl StreamIn {
         match self.find() {
             Found::Small(header) => self.read_small(header, sink),
             Found::Large => self.read_large(sink),
-            Found::Nothing if self.shared.input.lock().ended => Read::Ended,
+            Found::Nothing if self.has_ended() => Read::Ended,
             Found::Nothing => Read::Empty,
         }
+    }
+
+    /// Nothing is left and nothing will come; under one lock, for the engine may have brought both just now.
+    fn has_ended(&self) -> bool {
+        let input = self.shared.input.lock();
+        input.ended && input.pieces.is_empty()
     }
 
     #[inline]
