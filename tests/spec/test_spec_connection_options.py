@@ -337,25 +337,41 @@ def test_router_notify_takes_its_bits_only(zmq, sockets, value):
 # --- HELLO_MSG, DISCONNECT_MSG, HICCUP_MSG -----------------------------------------------------------------
 
 
+@pytest.fixture(params=["ring", "zmtp", "tcp"])
+def wire(request, new_endpoint, monkeypatch):
+    """A fresh endpoint, for each way to a peer outside; zmtp is ipc without rings."""
+    if request.param == "zmtp":
+        monkeypatch.setenv("SHMZMQ_IPC", "zmtp")
+    return new_endpoint("tcp" if request.param == "tcp" else "ipc")
+
+
+@pytest.fixture(params=["inproc", "ring", "zmtp", "tcp"])
+def any_wire(request, new_endpoint, monkeypatch):
+    """The same, and within the process."""
+    if request.param == "zmtp":
+        monkeypatch.setenv("SHMZMQ_IPC", "zmtp")
+    return new_endpoint(request.param if request.param in ("inproc", "tcp") else "ipc")
+
+
 @pytest.mark.shmzmq_only(DRAFT)
-def test_hello_of_who_connects_comes_before_all_it_sends(zmq, sockets, endpoint):
+def test_hello_of_who_connects_comes_before_all_it_sends(zmq, sockets, any_wire):
     """zmq_setsockopt(3) ZMQ_HELLO_MSG: sent when a new connection is made or accepted."""
     router, dealer = sockets(zmq.ROUTER), sockets(zmq.DEALER, routing_id=b"me", hello_msg=b"hello")
-    dealer.connect(endpoint)
+    dealer.connect(any_wire)
     dealer.send(b"queued")
-    router.bind(endpoint)
+    router.bind(any_wire)
     expect(router, b"me", b"hello")
     expect(router, b"me", b"queued")
 
 
 @pytest.mark.shmzmq_only(DRAFT)
 @pytest.mark.parametrize("kind", ["ROUTER", "DEALER"])
-def test_hello_of_who_binds_reaches_every_peer(zmq, sockets, endpoint, kind):
+def test_hello_of_who_binds_reaches_every_peer(zmq, sockets, any_wire, kind):
     binder = sockets(getattr(zmq, kind), hello_msg=b"hello")
-    binder.bind(endpoint)
+    binder.bind(any_wire)
     for _ in range(3):
         dealer = sockets(zmq.DEALER)
-        dealer.connect(endpoint)
+        dealer.connect(any_wire)
         expect(dealer, b"hello")
 
 
@@ -380,11 +396,41 @@ def test_hello_is_said_again_on_each_connection_and_only_once(zmq, sockets, ipc)
 
 
 @pytest.mark.shmzmq_only(DRAFT)
-def test_disconnect_message_comes_after_the_last_of_an_accepted_peer(zmq, sockets, endpoint):
+def test_hello_begins_every_connection(zmq, sockets, wire):
+    dealer = sockets(zmq.DEALER, routing_id=b"me", hello_msg=b"hello", reconnect_ivl=5)
+    dealer.connect(wire)
+    for number in range(3):
+        with sockets(zmq.ROUTER) as router:
+            router.bind(wire)
+            expect(router, b"me", b"hello")
+            dealer.send(b"%d" % number)
+            expect(router, b"me", b"%d" % number)
+            expect_nothing(router)
+
+
+@pytest.mark.shmzmq_only(DRAFT)
+def test_what_is_kept_for_the_next_peer_is_whole_also_if_the_hello_made_room_for_it(zmq, sockets, ipc):
+    dealer = sockets(zmq.DEALER, routing_id=b"me", hello_msg=b"hello", sndhwm=2, reconnect_ivl=5)
+    dealer.set(zmq.OVERFLOW, zmq.Overflow.DROP_OLDEST)
+    dealer.connect(ipc)
+    with sockets(zmq.ROUTER, rcvhwm=2) as router:
+        router.bind(ipc)
+        wait_until(lambda: router.stats()["connected"], "the DEALER to be there")
+        for number in range(4):
+            dealer.send(b"%d" % number)
+    router = sockets(zmq.ROUTER)
+    router.bind(ipc)
+    expect(router, b"me", b"hello")
+    for number in range(4):
+        expect(router, b"me", b"%d" % number)
+
+
+@pytest.mark.shmzmq_only(DRAFT)
+def test_disconnect_message_comes_after_the_last_of_an_accepted_peer(zmq, sockets, any_wire):
     """zmq_setsockopt(3) ZMQ_DISCONNECT_MSG: when an accepted peer was disconnected."""
     router, dealer = sockets(zmq.ROUTER, disconnect_msg=b"gone"), sockets(zmq.DEALER, routing_id=b"me")
-    router.bind(endpoint)
-    dealer.connect(endpoint)
+    router.bind(any_wire)
+    dealer.connect(any_wire)
     dealer.send(b"one")
     dealer.send(b"two")
     dealer.close()
@@ -395,20 +441,20 @@ def test_disconnect_message_comes_after_the_last_of_an_accepted_peer(zmq, socket
 
 
 @pytest.mark.shmzmq_only(DRAFT)
-def test_disconnect_message_comes_of_a_disconnect_too(zmq, sockets, endpoint):
+def test_disconnect_message_comes_of_a_disconnect_too(zmq, sockets, any_wire):
     router, dealer = sockets(zmq.ROUTER, disconnect_msg=b"gone"), sockets(zmq.DEALER, routing_id=b"me")
-    router.bind(endpoint)
-    dealer.connect(endpoint)
+    router.bind(any_wire)
+    dealer.connect(any_wire)
     marry(dealer, router)
-    dealer.disconnect(endpoint)
+    dealer.disconnect(any_wire)
     expect(router, b"me", b"gone")
 
 
 @pytest.mark.shmzmq_only(DRAFT)
-def test_disconnect_message_is_not_for_peers_that_we_connected_to(zmq, sockets, ipc):
+def test_disconnect_message_is_not_for_peers_that_we_connected_to(zmq, sockets, wire):
     router, dealer = sockets(zmq.ROUTER, disconnect_msg=b"gone", reconnect_ivl=5), sockets(zmq.DEALER)
-    dealer.bind(ipc)
-    router.connect(ipc)
+    dealer.bind(wire)
+    router.connect(wire)
     marry(dealer, router)
     dealer.close()
     wait_until(lambda: router.stats()["disconnected"], "the peer to be gone")
@@ -416,13 +462,13 @@ def test_disconnect_message_is_not_for_peers_that_we_connected_to(zmq, sockets, 
 
 
 @pytest.mark.shmzmq_only(DRAFT)
-def test_hiccup_message_comes_when_a_connection_is_to_be_made_again(zmq, sockets, ipc):
+def test_hiccup_message_comes_when_a_connection_is_to_be_made_again(zmq, sockets, wire):
     """zmq_setsockopt(3) ZMQ_HICCUP_MSG: when a connected peer is temporarily disconnected."""
     dealer = sockets(zmq.DEALER, hiccup_msg=b"hic", reconnect_ivl=5)
-    dealer.connect(ipc)
+    dealer.connect(wire)
     for _ in range(3):
         with sockets(zmq.DEALER) as peer:
-            peer.bind(ipc)
+            peer.bind(wire)
             peer.send(b"last words")
             expect(dealer, b"last words")
         expect(dealer, b"hic")
@@ -430,21 +476,21 @@ def test_hiccup_message_comes_when_a_connection_is_to_be_made_again(zmq, sockets
 
 
 @pytest.mark.shmzmq_only(DRAFT)
-def test_hiccup_message_comes_with_immediate_too(zmq, sockets, ipc):
+def test_hiccup_message_comes_with_immediate_too(zmq, sockets, wire):
     dealer = sockets(zmq.DEALER, hiccup_msg=b"hic", reconnect_ivl=5, immediate=1)
-    dealer.connect(ipc)
+    dealer.connect(wire)
     with sockets(zmq.DEALER) as peer:
-        peer.bind(ipc)
+        peer.bind(wire)
         peer.send(b"last words")
         expect(dealer, b"last words")
     expect(dealer, b"hic")
 
 
 @pytest.mark.shmzmq_only(DRAFT)
-def test_hiccup_message_wakes_a_receiver_that_waits(zmq, sockets, task, ipc):
+def test_hiccup_message_wakes_a_receiver_that_waits(zmq, sockets, task, wire):
     dealer, peer = sockets(zmq.DEALER, hiccup_msg=b"hic"), sockets(zmq.DEALER)
-    peer.bind(ipc)
-    dealer.connect(ipc)
+    peer.bind(wire)
+    dealer.connect(wire)
     marry(peer, dealer)
     receiving = task(dealer.recv)
     receiving.wait_blocked()

@@ -189,6 +189,29 @@ def talk_until_the_end(wire):
             wire.say(frame(b"blah" * 10))
 
 
+# --- the first words of a connection ------------------------------------------------------------------------
+
+
+@pytest.mark.shmzmq_only("a draft option, which libzmq as pyzmq ships it refuses")
+@pytest.mark.parametrize("overflow", [None, "DROP_OLDEST", "KEEP_LATEST"])
+def test_hello_that_was_not_taken_is_said_once_to_the_next_peer(zmq, sockets, harbour, overflow):
+    hello = bytes(8_000_000)
+    dealer = sockets(zmq.DEALER, hello_msg=hello, sndbuf=4096, reconnect_ivl=5)
+    if overflow:
+        dealer.set(zmq.SNDHWM, 2)
+        dealer.set(zmq.OVERFLOW, zmq.Overflow[overflow])
+    dealer.connect(harbour.endpoint)
+    first = harbour.accept(b"ROUTER")
+    assert first.take(1) == b"\x02"
+    for number in range(5):
+        dealer.send(b"%d" % number)
+    first.reset()
+    second = harbour.accept(b"ROUTER")
+    assert second.next_message() == [hello]
+    kept = {None: range(5), "DROP_OLDEST": (3, 4), "KEEP_LATEST": (4,)}[overflow]
+    assert [second.next_message() for _ in kept] == [[b"%d" % number] for number in kept]
+
+
 # --- the end of a peer --------------------------------------------------------------------------------------
 
 

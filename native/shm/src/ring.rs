@@ -198,9 +198,9 @@ impl<C: Control, B: Bytes> Tx<C, B> {
         self.sent - self.read
     }
 
-    /// Messages written so far.
-    pub fn sent(&self) -> u64 {
-        self.sent
+    /// True if the first message, which ends at `end`, is one of those that `undelivered` gives.
+    pub fn owes_first(&self, end: u64) -> bool {
+        self.skip == 0 && self.control.delivered().load(Ordering::Acquire) < end
     }
 
     pub fn set_credit(&mut self, credit: u64) {

@@ -113,11 +113,20 @@ impl Writer {
         }
     }
 
-    /// Messages accepted so far.
-    pub fn sent(&self) -> u64 {
+    /// Behind what was written so far.
+    pub fn position(&self) -> u64 {
         match self {
-            Writer::Ring(ring) => ring.sent(),
+            Writer::Ring(ring) => ring.position(),
             Writer::Stream(stream) => stream.sent(),
+        }
+    }
+
+    /// Whether the first message, behind which `end` is, is also the first of those that the peer did not get, which
+    /// are `left`.
+    pub fn owes_first(&self, end: u64, left: usize) -> bool {
+        match self {
+            Writer::Ring(ring) => ring.owes_first(end),
+            Writer::Stream(stream) => left as u64 == stream.sent(),
         }
     }
 
@@ -206,8 +215,8 @@ pub struct Pipe {
     pub retiring: bool,
     /// The routing id was given by CONNECT_ROUTING_ID, whatever the peer says.
     pub named: bool,
-    /// The first message of the present ring is our HELLO_MSG.
-    pub hello: bool,
+    /// The first message of the present connection is our HELLO_MSG, which ends here.
+    pub hello: Option<u64>,
     /// Its routing id is another peer's now: its end is told to nobody.
     pub handed_over: bool,
     /// No connection will come any more: the pipe ends when it is drained.
@@ -251,7 +260,7 @@ impl Pipe {
             sends: false,
             retiring: false,
             named: false,
-            hello: false,
+            hello: None,
             handed_over: false,
             idle: 0,
             tally: Tally::default(),

@@ -473,9 +473,14 @@ impl RingOut {
         self.peer_id
     }
 
-    /// Messages written so far.
-    pub fn sent(&self) -> u64 {
-        self.tx.sent()
+    /// Behind what was written so far.
+    pub fn position(&self) -> u64 {
+        self.tx.position()
+    }
+
+    /// Whether the first message, which ends at `end`, is among the undelivered ones.
+    pub fn owes_first(&self, end: u64) -> bool {
+        self.tx.owes_first(end)
     }
 
     /// Doorbells rung for the reader, from both halves of the pipe.

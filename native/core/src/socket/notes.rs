@@ -28,16 +28,16 @@ fn note(bytes: &[u8]) -> In {
     In::Local(input)
 }
 
-/// Is written before the connection is anybody else's. True if it was.
-pub fn say_hello(options: &Options, writer: &mut Writer, stats: &mut Stats) -> bool {
+/// Is written before the connection is anybody else's. Where it ends, if it was.
+pub fn say_hello(options: &Options, writer: &mut Writer, stats: &mut Stats) -> Option<u64> {
     let hello = &options.hello_msg;
     if hello.is_empty() {
-        return false;
+        return None;
     }
     let mut message = Message { first: Payload::from(hello.as_slice()), rest: Vec::new() };
     let said = matches!(writer.write_accepted(&mut message, stats), Write::Done);
     writer.publish(stats);
-    said
+    said.then(|| writer.position())
 }
 
 /// The same over inproc.
@@ -48,9 +48,9 @@ pub fn say_hello_locally(options: &Options, out: &mut LocalOut) {
 }
 
 /// What the peer had not taken, without the hello: the next connection has its own.
-pub fn undelivered(writer: &mut Writer, hello: bool) -> VecDeque<Message> {
+pub fn undelivered(writer: &mut Writer, hello: Option<u64>) -> VecDeque<Message> {
     let mut left = VecDeque::from(writer.undelivered());
-    if hello && left.len() as u64 == writer.sent() {
+    if hello.is_some_and(|end| writer.owes_first(end, left.len())) {
         left.pop_front();
     }
     left

@@ -482,7 +482,7 @@ pub struct StreamOut {
     shared: Arc<Stream>,
     commands: bool,
     pub transport: &'static str,
-    /// Messages accepted so far.
+    /// Messages accepted so far, without those that newer ones took the place of.
     accepted: u64,
     /// Put by a burst, and nobody was told.
     unpublished: bool,
@@ -518,6 +518,7 @@ impl StreamOut {
             let limits = out.limits;
             let dropped = overflow::push(&mut out.held, message.to_message(), &limits);
             stats.discard(Discard::Overflow, dropped);
+            self.accepted -= dropped;
         } else if out.is_full() {
             drop(out);
             // Nobody may wait for a reader that was not told.
@@ -641,7 +642,7 @@ impl StreamOut {
         out.messages + out.held.len() as u64
     }
 
-    /// Messages accepted so far.
+    /// Messages accepted so far, without those that newer ones took the place of.
     pub fn sent(&self) -> u64 {
         self.accepted
     }
