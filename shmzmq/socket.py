@@ -759,9 +759,11 @@ class Socket(NativeSocket, SocketAttributes, Generic[_ReturnT_co]):
     def stats(self) -> dict[str, int]:
         """Counters of this socket since it was made: messages, bytes, sleeps, wake-ups, discards by reason.
 
-        `depth` is the number of messages accepted and not known to be taken by a peer.
+        `depth` is the number of messages accepted and not known to be taken by a peer. The counters of a
+        closed socket stay; `discarded_linger` goes on until its LINGER is over.
         """
-        self._check_process()
+        if not self.closed:
+            self._check_process()
         counters = dict(self._stats())
         counters["depth"] = 0 if self.closed else sum(row[4] for row in self._peers())
         return counters

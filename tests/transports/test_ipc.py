@@ -516,3 +516,14 @@ def test_environment_that_names_no_ipc_mode_is_invalid(zmq, ctx, monkeypatch, sa
     with expect_error(zmq, "EINVAL") as caught:
         ctx.socket(zmq.PUSH)
     assert f"SHMZMQ_IPC={said!r}: needs auto or zmtp or ring" in str(caught.value)
+
+
+@pytest.mark.parametrize("linger", [0, 20])
+def test_counters_of_a_closed_socket_stay_and_count_what_lingered_in_vain(zmq, sockets, ipc, linger):
+    push = sockets(zmq.PUSH)
+    push.connect(ipc)
+    for _ in range(3):
+        push.send(b"to nobody")
+    push.close(linger=linger)
+    wait_until(lambda: push.stats()["discarded_linger"] == 3, "three messages that lingered in vain")
+    assert push.stats()["messages_sent"] == 3

@@ -189,6 +189,45 @@ def talk_until_the_end(wire):
             wire.say(frame(b"blah" * 10))
 
 
+@pytest.mark.shmzmq_only("pyzmq's sockets have no counters")
+@pytest.mark.parametrize("linger", [0, 20])
+@pytest.mark.parametrize("left_by", ["disconnect", "close"])
+def test_what_lingered_in_vain_is_counted(harbour, zmq, sockets, linger, left_by):
+    push = sockets(zmq.PUSH, linger=linger, sndbuf=4096)
+    push.connect(harbour.endpoint)
+    wire = harbour.accept(b"PULL")
+    for number in range(60):
+        push.send(b"%03d" % number + bytes(100_000))
+    if left_by == "close":
+        push.close()
+    else:
+        push.disconnect(harbour.endpoint)
+    lost = wait_until(lambda: push.stats()["discarded_linger"], "what lingered in vain")
+    assert lost + whole_messages_of(wire) == 60
+
+
+def whole_messages_of(wire):
+    """How many came before the end."""
+    count = 0
+    with contextlib.suppress(ConnectionResetError, AssertionError):
+        while wire.next_message():
+            count += 1
+    return count
+
+
+@pytest.mark.shmzmq_only("pyzmq's sockets have no counters")
+def test_what_a_bound_socket_had_for_a_peer_that_does_not_read_is_counted(zmq, sockets, tcp):
+    push = sockets(zmq.PUSH, linger=20, sndbuf=4096)
+    push.bind(tcp)
+    with system_socket.create_connection(tcp.removeprefix("tcp://").split(":"), timeout=CAP) as link:
+        wire = Wire(link, b"PULL")
+        for number in range(60):
+            push.send(b"%03d" % number + bytes(100_000))
+        push.close()
+        lost = wait_until(lambda: push.stats()["discarded_linger"], "what lingered in vain")
+        assert lost + whole_messages_of(wire) == 60
+
+
 # --- the first words of a connection ------------------------------------------------------------------------
 
 

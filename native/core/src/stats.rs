@@ -1,4 +1,8 @@
-//! Counters of one socket: plain numbers under the socket's lock, read as a snapshot.
+//! Counters of one socket: plain numbers under the socket's lock, read as a snapshot. What LINGER drops is counted on
+//! after that, also in the snapshot: a socket is closed before its LINGER is over.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Why a message was dropped that was accepted or received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +66,9 @@ pub struct Stats {
     pub arena_lent: u64,
     pub arena_grown: u64,
     pub loans: u64,
-    pub discarded: [u64; Discard::ALL.len()],
+    discarded: [u64; Discard::ALL.len()],
+    /// Those of `Discard::Linger`.
+    lingered: Arc<AtomicU64>,
     /// Connections that ended because the peer broke the protocol, and handshakes that failed.
     pub protocol_errors: u64,
     /// Commands of peers that mean nothing here.
@@ -78,7 +84,18 @@ pub struct Stats {
 
 impl Stats {
     pub fn discard(&mut self, reason: Discard, messages: u64) {
-        self.discarded[reason as usize] += messages;
+        match reason {
+            // A counter, which orders nothing.
+            Discard::Linger => drop(self.lingered.fetch_add(messages, Ordering::Relaxed)),
+            _ => self.discarded[reason as usize] += messages,
+        }
+    }
+
+    pub fn discarded(&self, reason: Discard) -> u64 {
+        match reason {
+            Discard::Linger => self.lingered.load(Ordering::Relaxed),
+            _ => self.discarded[reason as usize],
+        }
     }
 
     /// Name and value of every counter.
@@ -111,7 +128,7 @@ impl Stats {
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
         for (reason, name) in Discard::ALL {
-            rows.push((format!("discarded_{name}"), self.discarded[reason as usize]));
+            rows.push((format!("discarded_{name}"), self.discarded(reason)));
         }
         rows
     }

@@ -16,6 +16,7 @@ use shmzmq_core::dial::{Address, TcpAddress};
 use shmzmq_core::error::Error;
 use shmzmq_core::options::Options;
 use shmzmq_core::socket::{Interest, Socket as Core, Woken};
+use shmzmq_core::stats::Stats;
 
 use crate::context::Context;
 use crate::errors::raise;
@@ -29,7 +30,7 @@ enum Handle {
     New,
     Open(Arc<Core>),
     /// Nothing of the native socket is kept: its fds and maps go although the object may live on.
-    Closed(Vec<(String, u64)>),
+    Closed(Box<Stats>),
 }
 
 /// Read and replaced under the GIL only (the module declares that it needs one). A call that releases
@@ -212,8 +213,8 @@ impl Socket {
             core.state().core.options.linger = linger;
         }
         py.detach(|| core.context.close(&core));
-        let counters = core.stats().rows();
-        let old = self.replace(Handle::Closed(counters));
+        let counters = core.stats();
+        let old = self.replace(Handle::Closed(Box::new(counters)));
         py.detach(|| drop((old, core)));
         release::drain(py);
     }
@@ -328,7 +329,7 @@ impl Socket {
     /// Name and value of every counter of this socket.
     fn _stats(&self, py: Python<'_>) -> PyResult<Vec<(String, u64)>> {
         match self.handle() {
-            Handle::Closed(counters) => Ok(counters.clone()),
+            Handle::Closed(counters) => Ok(counters.rows()),
             _ => Ok(self.core(py)?.stats().rows()),
         }
     }

@@ -424,9 +424,9 @@ impl Pipe {
         match &mut self.out {
             Out::Ring(ring) if ring.keeps() => {
                 let held = ring.held();
-                let dropped = stats.discarded[Discard::Overflow as usize];
+                let dropped = stats.discarded(Discard::Overflow);
                 let written = ring.write_keeping(message, scratch, stats);
-                self.tally.dropped += stats.discarded[Discard::Overflow as usize] - dropped;
+                self.tally.dropped += stats.discarded(Discard::Overflow) - dropped;
                 if held == 0 {
                     self.move_later();
                 }

@@ -33,16 +33,29 @@ impl Session {
         }
         if queued || self.flushing.is_some() || streams && self.finish_written(io).is_ok() {
             self.closed = Some(linger);
-            if let Some(until) = linger {
-                io.call_at(until, self.token);
-            }
-            return Next::Stay;
+            return match linger {
+                Some(until) if until <= Instant::now() => self.expire(io),
+                Some(until) => {
+                    io.call_at(until, self.token);
+                    Next::Stay
+                }
+                None => Next::Stay,
+            };
         }
         // The rings that were announced so far are needed to read what has arrived.
         if !self.is_streaming() && !self.is_dialing() {
             let _ = self.receive(io);
         }
         self.leave(io);
+        Next::Remove
+    }
+
+    /// LINGER is over: what is left is dropped, and counted.
+    pub(super) fn expire(&mut self, io: &mut Io) -> Next {
+        self.drop_link(io, false);
+        if let Some(slot) = self.slot.take() {
+            self.socket.drop_pipe(slot, Discard::Linger);
+        }
         Next::Remove
     }
 

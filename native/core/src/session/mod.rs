@@ -223,11 +223,7 @@ impl Session {
         if let Some(Some(until)) = self.closed
             && until <= now
         {
-            self.drop_link(io, false);
-            if let Some(slot) = self.slot.take() {
-                self.socket.drop_pipe(slot, Discard::Linger);
-            }
-            return Next::Remove;
+            return self.expire(io);
         }
         if self.dial_by.is_some_and(|by| by <= now) {
             return self.on_dialed(io, true);

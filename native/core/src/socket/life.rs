@@ -566,14 +566,13 @@ impl Socket {
     pub fn stats(&self) -> Stats {
         let state = self.state();
         let holdings = state.core.arena.holdings();
-        Stats {
-            events_dropped: self.events.dropped(),
-            loans: state.core.loans.load(Ordering::Relaxed),
-            arena_bytes: holdings.bytes,
-            arena_lent: holdings.lent,
-            arena_grown: holdings.grown,
-            ..state.core.stats.clone()
-        }
+        let mut stats = state.core.stats.clone();
+        stats.events_dropped = self.events.dropped();
+        stats.loans = state.core.loans.load(Ordering::Relaxed);
+        stats.arena_bytes = holdings.bytes;
+        stats.arena_lent = holdings.lent;
+        stats.arena_grown = holdings.grown;
+        stats
     }
 
     pub fn linger(&self) -> i64 {
