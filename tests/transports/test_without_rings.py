@@ -9,9 +9,9 @@ import logging
 
 import pytest
 
-from kit import expect, wait_until
+from kit import CAP, expect, wait_until
 from shmzmq import _backend
-from watching import GREETING, dial, ready
+from watching import GREETING, command, dial, hear, hear_command, listen, ready
 
 pytestmark = pytest.mark.shmzmq_only("rings are ours")
 
@@ -57,3 +57,45 @@ def test_commands_that_mean_nothing_are_counted(zmq, sockets, tcp):
         peer.sendall(GREETING + ready(b"PUSH") + b"\x04\x05\x04WHAT" * 3 + b"\x00\x02hi")
         expect(pull, b"hi")
         wait_until(lambda: pull.stats()["unknown_commands"] == 3, "three unknown commands")
+
+
+@pytest.fixture
+def binder_of_another_layout(zmq, sockets, ipc):
+    """A PUSH connected to a raw binder, which says READY with another layout and then what it is given."""
+
+    def meet(said: bytes):
+        push = sockets(zmq.PUSH)
+        with listen(ipc) as listener:
+            push.connect(ipc)
+            peer, _ = listener.accept()
+        peer.settimeout(CAP)
+        peer.sendall(GREETING + ready_with(b"PULL", OTHER_LAYOUT) + said)
+        assert hear(peer, len(GREETING)) == GREETING
+        assert hear_command(peer)[0] == b"READY"
+        return push, peer
+
+    return meet
+
+
+WHY = b"peer has layout versions 98 to 99, we have 3"
+
+
+def test_a_connecter_tells_a_binder_that_offers_rings_why_it_has_none(binder_of_another_layout):
+    offer = command(b"SHM-OFFER", b"ring=262144 slot=0 bell=1")
+    push, peer = binder_of_another_layout(offer)
+    with peer:
+        assert hear_command(peer) == (b"SHM-NO", WHY)
+        push.send(b"hi")
+        assert hear(peer, 4) == b"\x00\x02hi"
+        assert push.peers()[0]["reason"] == WHY.decode()
+
+
+def test_a_connecter_and_a_binder_that_both_have_no_rings_agree_without_another_word(
+    binder_of_another_layout,
+):
+    push, peer = binder_of_another_layout(command(b"SHM-NO", b"my reason"))
+    with peer:
+        push.send(b"hi")
+        assert hear(peer, 4) == b"\x00\x02hi"
+        assert push.peers()[0]["reason"] == WHY.decode()
+        assert push.stats()["unknown_commands"] == 0

@@ -76,7 +76,9 @@ impl Session {
                 Err(Failure { reason: format!("peer refuses: {text}"), tell: Tell::Disconnected })
             }
             (handshake::NO, Phase::Wanting | Phase::Offered { .. }) => {
-                self.join_stream(io, &format!("peer has no rings: {}", String::from_utf8_lossy(body)))
+                let theirs = || format!("peer has no rings: {}", String::from_utf8_lossy(body));
+                let why = link.unwanted.clone().unwrap_or_else(theirs);
+                self.join_stream(io, &why)
             }
             (handshake::OFFER, Phase::Wanting) => self.on_offer(io, &facts),
             (handshake::ACCEPT, Phase::Offered { .. }) => self.on_accept(io, &facts),

@@ -90,10 +90,17 @@ impl Session {
         self.offer(io, slot, &self.options())
     }
 
-    /// There are no rings; `asked`: the peer wants to know why.
+    /// There are no rings; `asked`: the peer wants some, and to know why.
     fn do_without(&mut self, io: &mut Io, asked: bool, why: &str) -> Step<()> {
         let options = self.options();
         let link = self.link.as_mut().ok_or("no connection")?;
+        if self.address.is_some() && asked && link.unwanted.is_none() {
+            // Both have asked, so an answer of the binder's follows, and it need not think as we do: an OFFER is
+            // to be refused.
+            link.unwanted = Some(why.to_owned());
+            link.phase = Phase::Wanting;
+            return Ok(());
+        }
         if self.address.is_none() {
             let mut bytes = handshake::ready(self.socket.kind, &options, link.unwanted.is_none());
             if asked {

@@ -52,7 +52,7 @@ pub(super) struct Link {
     pub(super) ready: Option<Ready>,
     /// The peer's minor version.
     pub(super) minor: u8,
-    /// Why this side wants no rings.
+    /// Why this side wants no rings; at a connecter also why it cannot have those that the peer wants.
     pub(super) unwanted: Option<String>,
     pub(super) pidfd: Option<Fd>,
     pub(super) signaler: Option<Arc<PeerSignaler>>,

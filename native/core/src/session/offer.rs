@@ -40,7 +40,11 @@ impl Session {
     pub(super) fn on_offer(&mut self, io: &mut Io, facts: &Facts) -> Step<()> {
         let options = self.options();
         let link = self.link.as_mut().ok_or("no connection")?;
-        let (fd, page, event) = match (link.fds.pop_front(), link.fds.pop_front(), link.fds.pop_front()) {
+        let fds = (link.fds.pop_front(), link.fds.pop_front(), link.fds.pop_front());
+        if let Some(why) = link.unwanted.clone() {
+            return self.refuse_rings(io, &why);
+        }
+        let (fd, page, event) = match fds {
             (Some(fd), Some(page), Some(event)) => (fd, page, event),
             // A relay between us passes bytes on and nothing else.
             _ => return self.refuse_rings(io, "fds were lost on the way"),
