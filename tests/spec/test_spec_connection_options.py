@@ -12,7 +12,15 @@ import os
 import pytest
 
 from kit import CAP, expect, expect_error, expect_nothing, marry, path_of, refused, wait_until
-from watching import GREETING, dial, expect_doubled, listen
+from watching import (
+    GREETING,
+    command,
+    dial,
+    expect_doubled,
+    hear_command,
+    hear_greeting,
+    listen,
+)
 
 DRAFT = "a draft option, which libzmq as pyzmq ships it refuses"
 
@@ -250,6 +258,47 @@ def test_reconnect_stop_after_disconnect_gives_up_what_is_queued(zmq, sockets, i
         expect(pull, b"later")
     else:
         expect(pull, b"queued")
+
+
+# --- authentication ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def denied(zmq, sockets, watch, endpoint):
+    """A function that has a connecter hear a status of RFC 27 in an ERROR, and gives its monitor."""
+
+    def deny(status):
+        push = sockets(zmq.PUSH, reconnect_ivl=1)
+        events = watch(push, zmq.EVENT_ALL & ~zmq.EVENT_CONNECT_DELAYED)
+        with listen(endpoint) as listener:
+            push.connect(endpoint)
+            peer, _ = listener.accept()
+            with peer:
+                peer.sendall(GREETING)
+                hear_greeting(peer)
+                assert hear_command(peer)[0] == b"READY"
+                peer.sendall(command(b"ERROR", b"\x03%d" % status))
+                _c, failed, _d = events.names("CONNECTED", "HANDSHAKE_FAILED_AUTH", "DISCONNECTED")
+        assert failed[1:] == (status, endpoint)
+        return events
+
+    return deny
+
+
+@pytest.mark.parametrize("transport", ["ipc", "tcp"])
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_connecter_that_is_denied_for_good_does_not_come_again(denied, retried_often, endpoint, status):
+    """RFC 37 ERROR is fatal."""
+    events = denied(status)
+    retried_often(endpoint)
+    assert not events.reader.poll(0)
+
+
+@pytest.mark.shmzmq_only("libzmq's connecter does not come again")
+@pytest.mark.parametrize("transport", ["ipc", "tcp"])
+def test_a_connecter_that_is_denied_for_now_comes_again(denied, endpoint):
+    """RFC 27: status 300 is a temporary error."""
+    denied(300).names("CONNECT_RETRIED")
 
 
 # --- ROUTER_NOTIFY -----------------------------------------------------------------------------------------

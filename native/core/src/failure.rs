@@ -5,6 +5,11 @@
 use rustix::io::Errno;
 use shmzmq_zmtp::ProtocolError;
 
+/// RFC 27's statuses: a temporary error, no authentication, an error inside whoever decides.
+const NOT_NOW: u32 = 300;
+pub const DENIED: u32 = 400;
+pub const NO_DECISION: u32 = 500;
+
 /// What a monitor is told of the end of a connection, before or beside DISCONNECTED.
 #[derive(Clone, Copy)]
 pub enum Tell {
@@ -16,6 +21,8 @@ pub enum Tell {
     Errno(i32),
     /// In a handshake HANDSHAKE_FAILED_PROTOCOL with this number of libzmq's.
     Protocol(u32),
+    /// In a handshake HANDSHAKE_FAILED_AUTH with this status.
+    Auth(u32),
 }
 
 /// A reason to end a connection; the text says whose and what, and is empty if nobody is to blame.
@@ -57,6 +64,17 @@ impl Failure {
             None => Tell::Errno(libc::EPROTO),
         };
         Failure { reason: error.to_string(), tell }
+    }
+
+    /// The peer said ERROR in the handshake. A status of ZAP (RFC 27) is told as one, as in libzmq.
+    pub fn refused(text: &str) -> Failure {
+        let tell = match text {
+            "300" => Tell::Auth(NOT_NOW),
+            "400" => Tell::Auth(DENIED),
+            "500" => Tell::Auth(NO_DECISION),
+            _ => Tell::Disconnected,
+        };
+        Failure { reason: format!("peer refuses: {text}"), tell }
     }
 
     /// The peer speaks ZMTP, but there is no ring for it.

@@ -5,7 +5,7 @@ use shmzmq_zmtp::Event;
 
 use super::link::Phase;
 use super::{COMMAND_BYTES, Session, Step};
-use crate::failure::{Failure, Tell};
+use crate::failure::Failure;
 use crate::handshake::{self, Facts};
 use crate::loan::Nowhere;
 use crate::reactor::Io;
@@ -73,7 +73,7 @@ impl Session {
             ("READY", Phase::Hello) => self.on_ready_command(io, body),
             ("ERROR", _) => {
                 let text = shmzmq_zmtp::parse_error(body).map_err(Failure::protocol)?;
-                Err(Failure { reason: format!("peer refuses: {text}"), tell: Tell::Disconnected })
+                Err(Failure::refused(&text))
             }
             (handshake::NO, Phase::Wanting | Phase::Offered { .. }) => {
                 let theirs = || format!("peer has no rings: {}", String::from_utf8_lossy(body));

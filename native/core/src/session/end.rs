@@ -8,7 +8,7 @@ use shmzmq_shm::arena::PeerId;
 use super::link::{Link, Phase};
 use super::{Session, Step};
 use crate::context::log;
-use crate::failure::{Failure, Tell};
+use crate::failure::{DENIED, Failure, NO_DECISION, Tell};
 use crate::handshake;
 use crate::lifeline::Lifeline;
 use crate::monitor;
@@ -112,7 +112,9 @@ impl Session {
             log(if live { "connection" } else { "handshake" }, format!("connection ended: {reason}"));
         }
         let options = self.options();
-        let stops = !live && options.reconnect_stop & options::STOP_HANDSHAKE_FAILED != 0;
+        // Who is denied may come again with other credentials, but not with these (RFC 37).
+        let denied = matches!(tell, Tell::Auth(DENIED | NO_DECISION));
+        let stops = !live && (denied || options.reconnect_stop & options::STOP_HANDSHAKE_FAILED != 0);
         let fd = self.link_fd();
         self.drop_link(io, options.reconnect_ivl > 0);
         let over = self.closed.is_some() || self.socket.is_closed();
@@ -153,6 +155,7 @@ impl Session {
                 self.tell(monitor::HANDSHAKE_FAILED_NO_DETAIL, errno as u32)
             }
             Tell::Protocol(code) if !live => self.tell(monitor::HANDSHAKE_FAILED_PROTOCOL, code),
+            Tell::Auth(status) if !live => self.tell(monitor::HANDSHAKE_FAILED_AUTH, status),
             _ => {}
         }
         if let Some((event, detail)) = event {
