@@ -6,14 +6,17 @@ their tests run on shmzmq only.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import resource
 
 import pytest
 
 from kit import CAP, expect, expect_error, expect_nothing, marry, path_of, refused, wait_until
 from watching import (
     GREETING,
+    Watch,
     command,
     dial,
     expect_doubled,
@@ -72,6 +75,43 @@ def test_reconnect_ivl_max_doubles_and_a_connection_begins_anew(zmq, sockets, wa
     events.until("HANDSHAKE_SUCCEEDED")
     pull.close()
     expect_doubled([events.until("CONNECT_RETRIED")[-1].value for _ in range(3)], 5, 20)
+
+
+@pytest.mark.parametrize("transport", ["ipc", "tcp"])
+def test_a_connecter_without_an_fd_waits_and_tries_again(zmq, sockets, run_child, endpoint):
+    """socket(2) EMFILE is as good as a refusal: RECONNECT_IVL passes between two attempts."""
+    pull = sockets(zmq.PULL)
+    pull.bind(endpoint)
+    child = run_child(_connecter_without_fds, endpoint)
+    told = child.hear()
+    assert [name for name, _ in told] == ["CONNECT_RETRIED"] * len(told)
+    assert all(10 <= value < 20 for _, value in told)
+    expect(pull, b"an fd was free")
+    child.tell("thanks")
+
+
+def _connecter_without_fds(zmq, link, endpoint):
+    context = zmq.Context()
+    push = context.socket(zmq.PUSH)
+    push.reconnect_ivl = 10
+    events = Watch(zmq, push)
+    # The I/O thread is there before the fds are gone.
+    other = context.socket(zmq.PULL)
+    other.bind("tcp://127.0.0.1:*")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    taken = []
+    with contextlib.suppress(OSError):
+        while True:
+            taken.append(os.dup(0))
+    push.connect(endpoint)
+    told = [tuple(events.next()[:2]) for _ in range(5)]
+    for fd in taken:
+        os.close(fd)
+    link.tell(told)
+    push.send(b"an fd was free")
+    link.hear()
+    events.end()
+    context.destroy()
 
 
 # --- HANDSHAKE_IVL, CONNECT_TIMEOUT, BACKLOG ---------------------------------------------------------------
