@@ -274,8 +274,8 @@ _QUEUE_ROWS: Final = (
          parts=("SNDHWM", "RCVHWM")),
     _row(_S.SNDHWM, "messages that may wait for one peer; 0 = no limit", unit="messages", minimum=0,
          default=1000),
-    _row(_S.RCVHWM, "messages from one peer that may wait here; 0 = no limit", unit="messages", minimum=0,
-         default=1000),
+    _row(_S.RCVHWM, "messages from one peer that may wait here; 0 = no limit; without rings one read "
+         "more, of 128 KiB at most, may be behind it", unit="messages", minimum=0, default=1000),
     _row(_S.CONFLATE, "keep only the newest message", **_FLAG, effect=_NEXT, elsewhere="ignored",
          applies_to=_CONFLATING),
     _row(_S.MAXMSGSIZE, "a peer that sends more is disconnected; negative = no limit", unit="bytes",

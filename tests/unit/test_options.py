@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import pickle
+import re
+from pathlib import Path
 
 import pytest
 import zmq
@@ -31,6 +33,7 @@ from shmzmq.options import (
     validate,
 )
 
+ROOT = Path(__file__).parents[2]
 OWN_ROWS = [row for row in SOCKET_OPTIONS if row.number >= 1000]
 # Draft options that work here and that libzmq as pyzmq ships it does not know.
 DRAFTS = {"ROUTER_NOTIFY", "HELLO_MSG", "DISCONNECT_MSG", "HICCUP_MSG"}
@@ -683,3 +686,13 @@ def test_context_options_are_all_ints():
 def test_own_context_options_are_as_wide_as_their_constants():
     own = {row.number: row.type for row in CONTEXT_OPTIONS if row not in SHARED_CONTEXT_ROWS}
     assert own == {int(ShmOption.SHM_MAX): ShmOption.SHM_MAX._opt_type}
+
+
+def test_what_may_pass_rcvhwm_is_what_a_read_of_a_stream_takes():
+    code = "".join(file.read_text() for file in (ROOT / "native" / "core" / "src").rglob("*.rs"))
+    [most] = re.findall(r"^const BUFFER_MAX: usize = (\d+) \* 1024;", code, re.MULTILINE)
+    assert f"of {most} KiB at most" in row_for("RCVHWM").meaning
+    assert (
+        f"RCVHWM is looked at between two reads, so what one read brings may pass it: {most} KiB"
+        in (ROOT / "docs" / "migrating-from-pyzmq.md").read_text()
+    )
