@@ -13,6 +13,7 @@ from benchmarks import (
     copies,
     fanout,
     idle,
+    imports,
     machine,
     peers,
     plot,
@@ -47,6 +48,7 @@ CASES: dict[str, Callable[[Run], None]] = {
     "copies": copies.copies,
     "sizes": sizes.sizes,
     "asyncio": awaits.awaits,
+    "import": imports.imports,
 }
 NAMED_ONLY = {
     "sizes",

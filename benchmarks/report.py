@@ -268,6 +268,7 @@ def _small(results: Results) -> list[str]:
         "asyncio": "asyncio: a stream of 32 B; a 10 ms ticker beside a flooded ROUTER",
         "connect": "Connect to first reply, us",
         "inproc": "Inproc in one thread, ns per send and recv of 32 B",
+        "import": "Import time in ms, size of all files packed in KiB",
         "idle": "Idle ipc connections, both ends together unless said",
     }
     parts = []

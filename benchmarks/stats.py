@@ -9,7 +9,7 @@ from typing import NamedTuple
 class Key(NamedTuple):
     """What a series of samples is about. `subject` is a rival, or a C baseline's name."""
 
-    case: str  # oneway, mixed, trip, patterns, fanout, peers, connect, inproc, calls, idle, limit
+    case: str  # oneway, mixed, trip, patterns, fanout, peers, connect, inproc, calls, idle, import, limit
     variant: str
     size: int
     placement: str

@@ -8,7 +8,7 @@ because of it.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from benchmarks import awaits, copies, fanout, peers, sizes, video, zero
+from benchmarks import awaits, copies, fanout, imports, peers, sizes, video, zero
 from benchmarks.rivals.patterns import PATTERNS
 from benchmarks.stats import Results, Series, best, figure, ratio, size_name
 
@@ -451,6 +451,15 @@ def t18(results: Results) -> list[Row]:
     return [*rows, Row("T18", on, f"{figure(committed)} KiB", target, _judge(committed <= 64))]
 
 
+def t19(results: Results) -> list[Row]:
+    return [
+        _at_most(
+            "T19", on, (results.get(*imports.key(US, on)), results.get(*imports.key(PYZMQ, on))), 1, PYZMQ
+        )
+        for on in (imports.TIME, imports.SIZE)
+    ]
+
+
 def t23(results: Results) -> list[Row]:
     rows = []
     for key in results.series:
@@ -461,7 +470,31 @@ def t23(results: Results) -> list[Row]:
 
 
 EVERY: tuple[Callable[[Results], list[Row]], ...] = (
-    *(t1, t2, t3, t4, t5, t6, t7, t8, t9, t10, t11, t12, t13, t14, t15, t16, t17, t18, t20, t22, t23, t24),
+    *(
+        t1,
+        t2,
+        t3,
+        t4,
+        t5,
+        t6,
+        t7,
+        t8,
+        t9,
+        t10,
+        t11,
+        t12,
+        t13,
+        t14,
+        t15,
+        t16,
+        t17,
+        t18,
+        t19,
+        t20,
+        t22,
+        t23,
+        t24,
+    ),
     no_dip,
     film,
     copied,
