@@ -110,6 +110,28 @@ def get_library_dirs() -> list[str]:
     return []
 
 
+def install_as_zmq(*, children: bool = True) -> bool:
+    """Make `import zmq` and every `zmq.x` mean shmzmq, in this process and in its children.
+
+    Shape    children: also set SHMZMQ_AS_ZMQ=1 in the environment, for processes that begin from now on.
+    Returns  True, or False if SHMZMQ_AS_ZMQ=0 forbids it: then nothing is done, and one line is logged.
+    Raises   RuntimeError    pyzmq is imported already; nothing is done. Call this before any `import zmq`.
+    Warns    RuntimeWarning  children will not have it, and why: call this in their main module too.
+    """
+    from _shmzmq_as_zmq import children_miss_it, install
+
+    done = install(children=children)
+    if not done:
+        import logging
+
+        logging.getLogger("shmzmq").warning("SHMZMQ_AS_ZMQ=0: zmq stays pyzmq")
+    elif children and (why := children_miss_it()):
+        import warnings
+
+        warnings.warn(f"zmq is shmzmq in this process only: {why}", RuntimeWarning, stacklevel=2)
+    return done
+
+
 __all__ = [
     "BUILD_PROFILE",
     "COPY_THRESHOLD",
@@ -149,6 +171,7 @@ __all__ = [
     "get_includes",
     "get_library_dirs",
     "has",
+    "install_as_zmq",
     "proxy",
     "proxy_steerable",
     "pyzmq_version",
