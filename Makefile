@@ -1,5 +1,5 @@
 # The verbs. CI calls these and nothing else; so can you.
-.PHONY: help develop test test-native loom lint format stubs wheel bench stress soak differential docs surface fuzz
+.PHONY: help develop test test-native loom lint format stubs wheel bench stress soak differential docs surface fuzz integration
 
 WHEEL_DIR ?= dist
 FUZZ_SECONDS ?= 60
@@ -57,6 +57,9 @@ stress:  ## the long runs: ten million messages, two hundred kills, a thousand p
 
 fuzz:  ## new inputs for every fuzz target, FUZZ_SECONDS (60) each; see native/fuzz/TARGETS.md
 	python -m tools.fuzz --seconds $(FUZZ_SECONDS)
+
+integration:  ## Jupyter, tornado, ipyparallel and others on the wheel in WHEEL_DIR, in an environment without pyzmq
+	python -m tools.integration $(WHEEL_DIR)
 
 soak:  ## an hour of mixed sizes up to 64 MiB with kills and held frames; the ledger goes to soak.json
 	python tests/stress/mixed_sizes.py --seconds 3600 --report soak.json
