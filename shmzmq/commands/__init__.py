@@ -79,11 +79,12 @@ def _exit_code_of(argv: list[str]) -> int:
     if module and chosen:
         module.add_arguments(chosen)
     try:
-        args = parser.parse_args(argv)
-        if module is None:
-            parser.print_help(sys.stderr)
-            return 2
-        return int(module.run(args))
+        if module and chosen:
+            # Intermixed, so that options may stand between ENDPOINT and MESSAGE.
+            return int(module.run(chosen.parse_intermixed_args(argv[1:])))
+        parser.parse_args(argv)
+        parser.print_help(sys.stderr)
+        return 2
     except SystemExit as leave:  # argparse has said what there was to say, or SIGTERM came
         return leave.code if isinstance(leave.code, int) else 0
     except Failure as failure:

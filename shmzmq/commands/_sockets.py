@@ -19,6 +19,8 @@ from shmzmq.commands._failure import Failure
 MISTAKES = {errno.EINVAL, errno.EPROTONOSUPPORT, errno.ENAMETOOLONG, errno.ENODEV}
 """What bind and connect say of an endpoint that cannot be meant so, here or anywhere."""
 
+NOTICE_SECONDS = 5.0  # who waits this long for a peer is told so
+
 ENDPOINTS = (
     "ENDPOINT is tcp://HOST:PORT or ipc://PATH. The command connects to it, or binds it when an @\n"
     "stands before it: @tcp://*:5555, @ipc:///tmp/x. A port * is any free one; stderr says which."
@@ -108,6 +110,11 @@ class Deadline:
     def left(self) -> float | None:
         """Seconds until then, 0 when it is over; None for never."""
         return None if self._end is None else max(0.0, self._end - time.monotonic())
+
+    def sooner(self, other: "Deadline") -> "Deadline":
+        """The one of the two that comes first."""
+        mine, others = self.left(), other.left()
+        return other if mine is None or (others is not None and others < mine) else self
 
     def left_ms(self) -> int | None:
         """The same in milliseconds, rounded up, so that nobody wakes just before the end and polls."""

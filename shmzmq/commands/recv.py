@@ -9,7 +9,7 @@ from shmzmq.commands._arguments import at_least, seconds
 from shmzmq.commands._events import Complaints
 from shmzmq.commands._failure import Failure
 from shmzmq.commands._formats import FORMATS, to_line
-from shmzmq.commands._sockets import ENDPOINTS, Address, Deadline, Session, address
+from shmzmq.commands._sockets import ENDPOINTS, NOTICE_SECONDS, Address, Deadline, Session, address
 
 TYPES = ("PULL", "SUB", "REP", "DEALER", "ROUTER", "PAIR")
 
@@ -56,8 +56,9 @@ def run(args: argparse.Namespace) -> int:
         if args.type == "SUB":
             for topic in args.subscribe or [""]:
                 socket.subscribe(topic)
-        session.attach(socket, Address(args.endpoint.endpoint, args.endpoint.bind or args.bind))
-        inbox = Inbox(session, socket, complaints, args.timeout)
+        where = Address(args.endpoint.endpoint, args.endpoint.bind or args.bind)
+        session.attach(socket, where)
+        inbox = Inbox(session, socket, where, complaints, args.timeout)
         count = 0
         while count != args.n:
             frames = inbox.next(out)
@@ -96,12 +97,19 @@ class Inbox:
     """The next message, or what hinders it."""
 
     def __init__(
-        self, session: Session, socket: zmq.Socket, complaints: Complaints, timeout: float | None
+        self,
+        session: Session,
+        socket: zmq.Socket,
+        where: Address,
+        complaints: Complaints,
+        timeout: float | None,
     ) -> None:
         self.session = session
         self.socket = socket
         self.complaints = complaints
+        self.where = where
         self.timeout = timeout
+        self.notice = Deadline(NOTICE_SECONDS)
         self.poller = zmq.Poller()
         self.poller.register(socket, zmq.POLLIN)
         self.poller.register(complaints.watch.monitor, zmq.POLLIN)
@@ -116,9 +124,21 @@ class Inbox:
 
     def _wait(self) -> list[bytes] | None:
         end = Deadline(self.timeout)
-        while ready := dict(self.poller.poll(end.left_ms())):
+        while True:
+            ready = dict(self.poller.poll(end.sooner(self.notice).left_ms()))
             if self.socket in ready:
                 return self.socket.recv_multipart()
             for text in self.complaints.new():
                 self.session.say(text)
-        return None
+            if self.notice.left() == 0:
+                self._say_who_is_missing()
+            elif end.left() == 0:
+                return None
+
+    def _say_who_is_missing(self) -> None:
+        """Once, after a while: silence may be nobody's fault, but a wrong address is silent too."""
+        self.notice = Deadline(None)
+        try:
+            self.socket.wait_for_peers(1, 0)
+        except zmq.Again:
+            self.session.say(f"waiting: nobody is there yet, {self.where.endpoint}")

@@ -10,10 +10,9 @@ from shmzmq.commands._arguments import at_least, seconds
 from shmzmq.commands._events import Complaints
 from shmzmq.commands._failure import Failure
 from shmzmq.commands._formats import FORMATS, BadLine, from_line, to_line
-from shmzmq.commands._sockets import ENDPOINTS, Address, Deadline, Session, address
+from shmzmq.commands._sockets import ENDPOINTS, NOTICE_SECONDS, Address, Deadline, Session, address
 
 TYPES = ("PUSH", "PUB", "REQ", "DEALER", "PAIR")
-NOTICE_SECONDS = 5.0  # who waits this long for a peer is told so
 LOOK_SECONDS = 0.2  # between two looks at what went wrong meanwhile
 
 
@@ -31,6 +30,7 @@ examples:
   shmzmq send --type PUB @tcp://*:5556 'log.a done'    once somebody has subscribed
   shmzmq send --type REQ --timeout 2 tcp://host:5557 ping     prints the answer
   shmzmq send --format raw ipc:///tmp/file < file      all of stdin as one message
+  shmzmq send tcp://host:5555 -- -5                    what begins with a dash goes after --
 
 formats of messages, and of answers: text is taken as it is; hex is digits, frames parted by a space; json is
 an array of frames as `shmzmq recv --format json` prints it; raw takes all of stdin as one message.
@@ -165,10 +165,10 @@ class Arrival:
                 raise Failure(f"nobody came to {self.args.endpoint.endpoint} in {self.args.timeout:g} s")
             if not told and notice.left() == 0:
                 told = True
-                self.session.say(f"waiting for {self._whom()} at {self.args.endpoint.endpoint}")
+                self.session.say(f"waiting: {self._what_is_missing()}, {self.args.endpoint.endpoint}")
 
-    def _whom(self) -> str:
-        return "a subscription" if self.args.type == "PUB" else "a peer"
+    def _what_is_missing(self) -> str:
+        return "nobody has subscribed yet" if self.args.type == "PUB" else "nobody is there yet"
 
     def _there(self, end: Deadline) -> bool:
         look = min(LOOK_SECONDS, LOOK_SECONDS if (left := end.left()) is None else left) * 1000

@@ -131,6 +131,13 @@ def test_send_makes_a_message_of_each_argument(peers):
     assert [pull.recv_multipart() for _ in range(3)] == [[b"one"], [b"two words"], [b"\xff"]]
 
 
+def test_send_takes_options_anywhere_and_after_two_dashes_none(peers):
+    pull, endpoint = peers.bound("PULL")
+    done = shell.shmzmq("send", endpoint, "--timeout", "10", "one", "--format", "text", "--", "-2", "--type")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [pull.recv() for _ in range(3)] == [b"one", b"-2", b"--type"]
+
+
 def test_send_makes_frames_of_the_arguments_when_asked(peers):
     pull, endpoint = peers.bound("PULL")
     assert shell.shmzmq("send", "--multipart", endpoint, "head", "", "body").returncode == 0
@@ -268,6 +275,20 @@ def test_closed_stdin_and_closed_stdout_are_said_in_one_line(folder):
         )
         assert done.returncode in (1, 2)
         assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+# --- nobody there ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("args", [["recv"], ["send", "--type", "PUSH"], ["send", "--type", "PUB"]])
+def test_who_waits_long_for_nobody_is_told_so_once(args, folder, monkeypatch, capsys):
+    for module in ("recv", "send"):
+        monkeypatch.setattr(f"shmzmq.commands.{module}.NOTICE_SECONDS", 0.05)
+    endpoint = f"ipc://{folder}/x"
+    assert main([*args, "--timeout", "0.4", endpoint, *(["text"] if args[0] == "send" else [])]) == 1
+    first, *_ = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"shmzmq {args[0]}: waiting: nobody ")
+    assert first.endswith(endpoint)
 
 
 # --- wrong usage -----------------------------------------------------------------------------------------
