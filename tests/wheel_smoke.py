@@ -1,4 +1,7 @@
-"""One message between two processes, with nothing but the installed wheel. Run as a script."""
+"""One message between two processes and the help of every command, with nothing but the installed wheel.
+
+Run as a script. What a command needs beside the wheel it must not need for telling so.
+"""
 
 import os
 import subprocess
@@ -6,6 +9,7 @@ import sys
 import tempfile
 
 import shmzmq as zmq
+from shmzmq.commands import COMMANDS
 
 if len(sys.argv) > 1:
     with zmq.Context() as context, context.socket(zmq.PUSH) as push:
@@ -22,3 +26,9 @@ with tempfile.TemporaryDirectory() as directory, zmq.Context() as context, conte
     assert child.wait(10) == 0
     assert text == f"hello from {child.pid}", text
     print(f"shmzmq {zmq.__version__} from {zmq.__file__ is not None and 'the wheel'}: {text}")
+
+for name in COMMANDS:
+    subprocess.run(
+        [sys.executable, "-I", "-m", "shmzmq", name, "--help"], stdout=subprocess.DEVNULL, check=True
+    )
+print(f"commands: {', '.join(COMMANDS)}")
