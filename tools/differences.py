@@ -7,7 +7,6 @@ without a reason and on a reason without a name.
 
 from __future__ import annotations
 
-_MODULES = "comes with the modules around the core"
 _SECURITY = "comes with the security mechanisms"
 
 ABSENT: dict[str, str] = {
@@ -18,12 +17,11 @@ ABSENT: dict[str, str] = {
     "_future.T": "a type variable of pyzmq's own",
     "asyncio.ProactorSelectorThreadWarning": "Windows only",
     "asyncio.Poller.raw_sockets": "how pyzmq's poller watches files",
+    "eventloop.future.Poller.raw_sockets": "how pyzmq's poller watches files",
+    "eventloop._deprecated": "loops for versions of tornado that pyzmq does not work with either any more",
     "auth*": _SECURITY,
     "curve_keygen": _SECURITY,
     "sugar.attrsettr": "a base class of pyzmq's own: options are descriptors here, made from their table",
-    "eventloop*": _MODULES,
-    "green*": _MODULES,
-    "ssh*": "comes with tcp, which its tunnels carry",
     "utils.garbage.GarbageCollectorThread": "nothing keeps a buffer after `send`, so no thread lets it go",
 }
 
@@ -45,7 +43,18 @@ DIFFERS: dict[str, str] = {
     "Socket._repr_cls": "names `shmzmq.Socket`",
     "Socket.join": "RuntimeError as in pyzmq's wheels: DISH is a draft type; the text differs",
     "Socket.leave": "RuntimeError as in pyzmq's wheels: DISH is a draft type; the text differs",
-    "asyncio.Socket.get": "its parameter has the name that `Socket.get` has, `option`; in pyzmq `key`",
+    "asyncio.Socket.get": "its parameter has the name that `Socket.get` has, `option`; there `key`",
+    "eventloop.future.Socket.get": "its parameter has the name that `Socket.get` has, `option`; there `key`",
+    "eventloop.future.CancelledError": "asyncio's",
+    "eventloop.zmqstream.ZMQStream.send_multipart": "never blocks the loop; what does not go waits",
+    "eventloop.zmqstream.ZMQStream.close": "works in an ending context too, where pyzmq's raises",
+    "eventloop.zmqstream.ZMQStream.on_recv": "TypeError for no callable; an exception holds up no message",
+    "green.Context": "`term` lets other greenlets run",
+    "green.Socket": "obeys RCVTIMEO and SNDTIMEO; any number of greenlets may wait",
+    "green.select": "lets other greenlets run, as `zmq_poll` does; in pyzmq both are the plain ones",
+    "ssh.tunnel.openssh_tunnel": "needs pexpect for a password only; an unknown host is a RuntimeError",
+    "ssh.tunnel.try_passwordless_ssh": "a server that cannot be reached is a RuntimeError; in pyzmq True",
+    "ssh.tunnel.paramiko_tunnel": "refuses unknown hosts, unless SHMZMQ_PARAMIKO_HOST_KEY_POLICY is set",
     "Context.socket": "draft types are EINVAL; pyzmq's wheels make such sockets and cannot use most of them",
     "Context.term": "takes `timeout` in seconds and then names what it waits for; a program waits at its end",
     "Context.instance": "a subclass gets an instance of its own class, never its parent's",
