@@ -1,0 +1,3 @@
+"""tornado's loop under an old name (deprecated in pyzmq)."""
+
+from ...eventloop.ioloop import *  # noqa: F403
