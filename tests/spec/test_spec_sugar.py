@@ -49,6 +49,13 @@ def test_name_is_reachable_after_importing_the_package_alone(backend, name):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.shmzmq_only("they exist in pyzmq")
+@pytest.mark.parametrize("name", ["auth", "auth.thread", "curve_keygen"])
+def test_module_that_is_not_built_says_so(name):
+    with pytest.raises(ImportError, match="does not exist yet: CURVE"):
+        importlib.import_module(f"shmzmq.{name}")
+
+
 def test_package_has_no_other_names(zmq):
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = zmq.no_such_name
