@@ -1,5 +1,5 @@
 # The verbs. CI calls these and nothing else; so can you.
-.PHONY: help develop test test-native loom lint format stubs wheel bench stress soak differential docs surface fuzz integration
+.PHONY: help develop test test-native loom lint format stubs wheel bench stress soak differential docs surface fuzz integration early
 
 WHEEL_DIR ?= dist
 FUZZ_SECONDS ?= 60
@@ -57,6 +57,12 @@ stress:  ## the long runs: ten million messages, two hundred kills, a thousand p
 
 fuzz:  ## new inputs for every fuzz target, FUZZ_SECONDS (60) each; see native/fuzz/TARGETS.md
 	python -m tools.fuzz --seconds $(FUZZ_SECONDS)
+
+early:  ## compile what test-native, loom, lint and fuzz will need, one file at a time
+	CARGO_BUILD_JOBS=1 cargo test --workspace --exclude shmzmq-python --quiet --no-run
+	CARGO_BUILD_JOBS=1 RUSTFLAGS="--cfg loom" cargo test -p shmzmq-shm --release --quiet --target-dir target/loom --test 'loom_*' --no-run
+	CARGO_BUILD_JOBS=1 python3 -m tools.fuzz --build
+	CARGO_BUILD_JOBS=1 cargo clippy --workspace --all-targets --quiet
 
 integration:  ## Jupyter, tornado, ipyparallel and others on the wheel in WHEEL_DIR, in an environment without pyzmq
 	python -m tools.integration $(WHEEL_DIR)

@@ -251,7 +251,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=2, help="targets side by side (default: %(default)s)")
     parser.add_argument("--keep", action="store_true", help="instead: bring finds into the corpus")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="instead: run one input of one target")
+    parser.add_argument("--build", action="store_true", help="instead: only build the native targets")
     given = parser.parse_args(arguments)
+    if given.build:
+        build()
+        return 0
     names = given.targets or list(TARGETS)
     if unknown := set(names) - set(TARGETS):
         parser.error(f"no such target: {', '.join(sorted(unknown))}")
