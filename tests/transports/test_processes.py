@@ -405,6 +405,39 @@ def test_control_c_ends_a_blocked_term(ipc, run_child):
     assert child.result() == "interrupted"
 
 
+def call_before_signals(zmq, link, endpoint, call):
+    """Calls that wait, each with an alarm a microsecond later than the last, while they fall asleep."""
+
+    class Rang(Exception):
+        pass
+
+    def ring(*_):
+        raise Rang
+
+    signal.signal(signal.SIGALRM, ring)
+    with zmq.Context() as context, context.socket(zmq.PULL) as pull:
+        pull.rcvtimeo = CAP_MS
+        pull.connect(endpoint)
+        poller = zmq.Poller()
+        poller.register(pull, zmq.POLLIN)
+        waits = {"recv": pull.recv, "poll": lambda: pull.poll(CAP_MS), "poller": lambda: poller.poll(CAP_MS)}
+        for number in range(250):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, (number + 1) * 1e-6)
+                waits[call]()
+            except Rang:
+                continue
+            raise AssertionError(f"a signal {number + 1} us later did not end {call}")
+
+
+@pytest.mark.slow
+@pytest.mark.shmzmq_only("libzmq has a gap of its own there, a smaller one")
+@pytest.mark.parametrize("call", ["recv", "poll", "poller"])
+def test_signal_that_comes_while_a_call_falls_asleep_ends_it(run_child, ipc, call):
+    """Its handler runs before the sleep, and Python hears of it behind the sleep only."""
+    run_child(call_before_signals, ipc, call).result(4 * CAP)
+
+
 def receive_under_signals(zmq, link, endpoint, call):
     """Receive one message while a handler that returns is run again and again."""
     signal.signal(signal.SIGUSR1, lambda *_: link.tell("handled"))

@@ -12,11 +12,12 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyList, PyTuple};
 use shmzmq_core::poller::{Poller as Core, Raw, Ready};
-use shmzmq_core::socket::{Socket as CoreSocket, Woken};
+use shmzmq_core::socket::Socket as CoreSocket;
 
 use crate::errors::raise;
 use crate::release;
 use crate::socket::Socket;
+use crate::waiting::Sleep;
 
 const SPIN_WITH_GIL: Duration = Duration::from_micros(1);
 const FD: i32 = 14;
@@ -264,6 +265,7 @@ impl Poller {
     ) -> PyResult<Py<PyList>> {
         let foreign = || outsiders.iter().filter(|outsider| outsider.kind == Kind::Foreign);
         let mut ready: Vec<Ready> = Vec::new();
+        let mut sleep = Sleep::new();
         loop {
             for outsider in foreign() {
                 let events = outsider.ask(py)?;
@@ -284,10 +286,9 @@ impl Poller {
             if raws.is_empty() && core.spin_briefly(SPIN_WITH_GIL) {
                 continue;
             }
-            let woken = py.detach(|| core.wait(raws, deadline)).map_err(|error| raise(py, &error))?;
-            if woken == Woken::Interrupted {
-                py.check_signals()?;
-            }
+            let until = sleep.until(deadline);
+            let woken = py.detach(|| core.wait(raws, until)).map_err(|error| raise(py, &error))?;
+            sleep.woke(py, woken)?;
         }
     }
 

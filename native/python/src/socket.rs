@@ -15,12 +15,13 @@ use pyo3::types::{PyBytes, PyDict, PyTuple};
 use shmzmq_core::dial::{Address, TcpAddress};
 use shmzmq_core::error::Error;
 use shmzmq_core::options::Options;
-use shmzmq_core::socket::{Interest, Socket as Core, Woken};
+use shmzmq_core::socket::{Interest, Socket as Core};
 use shmzmq_core::stats::Stats;
 
 use crate::context::Context;
 use crate::errors::raise;
 use crate::release;
+use crate::waiting::Sleep;
 
 const POLLIN: i64 = 1;
 const POLLOUT: i64 = 2;
@@ -298,15 +299,15 @@ impl Socket {
         let core = self.core(py)?.clone();
         let deadline = Options::timeout(timeout_ms).map(|timeout| Instant::now() + timeout);
         let interest = Interest::Events { receive: mask & POLLIN != 0, send: mask & POLLOUT != 0 };
+        let mut sleep = Sleep::new();
         loop {
             let events = self._events(py)? & mask;
             if events != 0 || deadline.is_some_and(|at| Instant::now() >= at) {
                 return Ok(events);
             }
-            let woken = py.detach(|| core.wait(interest, deadline)).map_err(|error| raise(py, &error))?;
-            if woken == Woken::Interrupted {
-                py.check_signals()?;
-            }
+            let until = sleep.until(deadline);
+            let woken = py.detach(|| core.wait(interest, until)).map_err(|error| raise(py, &error))?;
+            sleep.woke(py, woken)?;
         }
     }
 
@@ -350,6 +351,7 @@ impl Socket {
         let deadline = Options::timeout(timeout_ms).map(|timeout| Instant::now() + timeout);
         // Neither direction: what wakes us is the socket's own mark, set when a peer comes or goes.
         let interest = Interest::Events { receive: false, send: false };
+        let mut sleep = Sleep::new();
         loop {
             let up = core.connections().map_err(|error| raise(py, &error))?;
             if up >= wanted {
@@ -358,10 +360,9 @@ impl Socket {
             if deadline.is_some_and(|at| Instant::now() >= at) {
                 return Err(raise(py, &Error::Again));
             }
-            let woken = py.detach(|| core.wait(interest, deadline)).map_err(|error| raise(py, &error))?;
-            if woken == Woken::Interrupted {
-                py.check_signals()?;
-            }
+            let until = sleep.until(deadline);
+            let woken = py.detach(|| core.wait(interest, until)).map_err(|error| raise(py, &error))?;
+            sleep.woke(py, woken)?;
         }
     }
 }

@@ -18,6 +18,40 @@ pub const SNDMORE: i64 = 2;
 /// A spin holds the GIL at most this long; another thread may be the one we wait for.
 const SPIN_WITH_GIL: Duration = Duration::from_micros(1);
 
+/// So long at most a signal waits that came just before a sleep.
+const SIGNAL_WAITS: Duration = Duration::from_millis(50);
+
+/// Ends the first sleep of a call early, once.
+///
+/// A signal that comes between the last look at signals and the sleep in the kernel interrupts nothing: its
+/// handler has only left a note for Python. That is no rare moment, since a call spins and gives way before
+/// it sleeps, to a peer who may just then send the signal. So a sleep after anything has moved is short, and
+/// signals are looked at after it; then nothing has moved and nobody is in a hurry: the next one is long.
+pub struct Sleep {
+    short: bool,
+}
+
+impl Sleep {
+    pub fn new() -> Sleep {
+        Sleep { short: true }
+    }
+
+    /// When to wake at the latest, of a call that may last until `deadline`.
+    pub fn until(&self, deadline: Option<Instant>) -> Option<Instant> {
+        if !self.short {
+            return deadline;
+        }
+        let soon = Instant::now() + SIGNAL_WAITS;
+        Some(deadline.map_or(soon, |at| at.min(soon)))
+    }
+
+    /// Runs the handlers of signals that may have come. Raises what they raise.
+    pub fn woke(&mut self, py: Python<'_>, woken: Woken) -> PyResult<()> {
+        self.short = woken != Woken::TimedOut;
+        if woken == Woken::Look { Ok(()) } else { py.check_signals() }
+    }
+}
+
 /// Why a call ended without what it wanted.
 pub enum Stop {
     /// The socket said so.
@@ -77,6 +111,7 @@ pub fn wait_for<T>(
     let option = if sends { SNDTIMEO } else { RCVTIMEO };
     let mut deadline = None;
     let mut timed = false;
+    let mut sleep = Sleep::new();
     loop {
         if !core.spin_briefly(interest, SPIN_WITH_GIL) {
             if !timed {
@@ -84,10 +119,8 @@ pub fn wait_for<T>(
                 deadline = Options::timeout(timeout).map(|timeout| Instant::now() + timeout);
                 timed = true;
             }
-            let woken = py.detach(|| core.wait(interest, deadline))?;
-            if woken == Woken::Interrupted {
-                py.check_signals().map_err(Stop::Raised)?;
-            }
+            let woken = py.detach(|| core.wait(interest, sleep.until(deadline)))?;
+            sleep.woke(py, woken).map_err(Stop::Raised)?;
         }
         match attempt(&core) {
             Ok(done) => return Ok(done),
