@@ -261,7 +261,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "socket-types.md": types_page,
 }
 
-BY_HAND = {"events.md": "tests/unit/test_events.py"}
+BY_HAND = {"events.md": "tests/unit/test_events.py", "counters.md": "tests/unit/test_snapshot.py"}
 """Pages that say when and why, which no source does; and the test that compares the rest with the sources."""
 
 if __name__ == "__main__":

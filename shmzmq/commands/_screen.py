@@ -20,6 +20,8 @@ COLUMNS = (
 RIGHT = frozenset(COLUMNS) - {"TYPE", "STATE", "VIA", "PROGRAM", "ENDPOINTS"}
 SPARED = ("WAKE/s", "MEM", "SLEEP/s", "CPU%", "PROGRAM", "STATE")
 """What a narrow terminal does without, first to last."""
+ELASTIC = {"VIA": 0.4, "PROGRAM": 0.4, "ENDPOINTS": 1.0}
+"""Columns that share what the others leave, first to last: how much of it each may take."""
 WIDTH_OF_ALL = 150
 WIDTH_OF_ONE = 9
 
@@ -104,6 +106,14 @@ def program_name(program: str) -> str:
     return " ".join([os.path.basename(rest[0]), *rest[1:]]) if rest else "python"
 
 
+def shortened(text: str, width: int) -> str:
+    """Return a text cut in its middle: endpoints of one program differ at their ends."""
+    if len(text) <= width:
+        return text
+    head = min(7, max(0, width - 2))  # "@ipc://"
+    return f"{text[:head]}\u2026{text[len(text) - (width - head - 1) :]}" if width > head else text[:width]
+
+
 def summary(groups: list[Group], sort: str, wanted: str, interval: float) -> str:
     """Return the line above the table."""
     heads = [group[0] for group in groups]
@@ -112,12 +122,16 @@ def summary(groups: list[Group], sort: str, wanted: str, interval: float) -> str
     out, into, both = (
         sum(getattr(line, name) or 0 for line in heads) for name in ("sent", "received", "bytes")
     )
-    shown = f", showing {wanted!r}" if wanted else ""
-    return (
-        f"{_count(len(processes), 'process', 'processes')}, {_count(sockets, 'socket', 'sockets')}, "
-        f"{_count(sum(line.peers for line in heads), 'peer', 'peers')}; "
-        f"out {short(out)}/s, in {short(into)}/s, {short(both)} B/s; by {sort}, every {interval:g} s{shown}"
+    what = ", ".join(
+        (
+            _count(len(processes), "process", "processes"),
+            _count(sockets, "socket", "sockets"),
+            _count(sum(line.peers for line in heads), "peer", "peers"),
+        )
     )
+    shown = f", showing {wanted!r}" if wanted else ""
+    rates = f"out {short(out)}/s, in {short(into)}/s, {short(both)} B/s"
+    return f"by {sort}, every {interval:g} s{shown}: {what}; {rates}"
 
 
 def _count(number: int, one: str, more: str) -> str:
@@ -136,19 +150,24 @@ def rich_table(cells: list[dict[str, str]], width: int, height: int) -> Any:
 
     spared = set(SPARED[: max(0, -(-(WIDTH_OF_ALL - width) // WIDTH_OF_ONE))])
     columns = [name for name in COLUMNS if name not in spared]
+    widths = {name: max(len(name), *(len(row[name]) for row in cells), 0) + 1 for name in columns}
+    left = width - sum(widths[name] for name in columns if name not in ELASTIC)
+    for name in [name for name in ELASTIC if name in columns]:
+        widths[name] = max(len(name) + 1, min(widths[name], int(left * ELASTIC[name])))
+        left -= widths[name]
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="reverse", expand=True)
     for name in columns:
-        elastic = name in ("PROGRAM", "ENDPOINTS", "VIA")
         table.add_column(
             name,
             justify="right" if name in RIGHT else "left",
             no_wrap=True,
             overflow="ellipsis",
-            ratio={"VIA": 3, "PROGRAM": 4, "ENDPOINTS": 6}[name] if elastic else None,
+            width=None if name == columns[-1] else widths[name] - 1,
         )
     room = max(1, height)
     for row in cells[: room if len(cells) <= room else room - 1]:
-        table.add_row(*(Text(row[name], style=_style(name, row)) for name in columns))
+        shown = {**row, "ENDPOINTS": shortened(row["ENDPOINTS"], widths["ENDPOINTS"] - 1)}
+        table.add_row(*(Text(shown[name], style=_style(name, row)) for name in columns))
     if len(cells) > room:
         more = Text(f"... {len(cells) - room + 1} more lines", style="dim")
         table.add_row(*(more if name == "ENDPOINTS" else "" for name in columns))

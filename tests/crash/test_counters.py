@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -146,7 +147,6 @@ def test_file_of_a_killed_process_goes_with_the_next_look(shown):
     seen(killed)
     seen(living)
     killed.kill()
-    assert killed.files(), "nobody has looked yet"
     assert looked_at(living.pid).answered
     assert looked_at(killed.pid) is None
     assert killed.files() == []
@@ -169,7 +169,8 @@ def test_process_that_is_stopped_is_shown_as_it_was_and_keeps_its_file(shown):
     try:
         (found,) = counters.look(process.pid, patience=0.05)
         assert (found.answered, found.problem, len(found.contexts)) == (False, None, 1)
-        assert counters.sweep() == []
+        counters.sweep()
+        assert process.files()
     finally:
         process.process.send_signal(signal.SIGCONT)
     assert looked_at(process.pid).answered
@@ -177,7 +178,7 @@ def test_process_that_is_stopped_is_shown_as_it_was_and_keeps_its_file(shown):
 
 def test_switched_off_by_the_environment(shown):
     process = shown(SHMZMQ_COUNTERS="0")
-    assert process.ask("look") == []
+    assert process.pid not in [pid for pid, _, _, _ in process.ask("look")]
     assert process.files() == []
     comms = Path(f"/proc/{process.pid}/task").glob("*/comm")
     assert "shmzmq-counters" not in {comm.read_text().strip() for comm in comms}
@@ -223,19 +224,22 @@ def test_two_pid_namespaces_do_not_remove_each_others_files(shown):
     apart = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
     here, one, two = shown(), shown(*apart), shown(*apart)
     assert one.pid == two.pid, "the same pid means another process in each"
+    wait_until(here.files, "the counters file")
+    theirs = wait_until(lambda: len(files := set(one.files())) == 2 and files, "a file in each namespace")
     for each in (here, one, two):
-        wait_until(each.files, "the counters file")
-    assert len(one.files()) == 2
-    for each in (here, one, two):
-        assert each.ask("sweep") == []
-        found = each.ask("look")
-        assert [pid for pid, _, _, _ in found] == sorted([here.pid, one.pid, two.pid])
+        each.ask("sweep")
+        # Other processes of this user may be seen too.
+        found = [row for row in each.ask("look") if row[0] in (here.pid, one.pid)]
+        assert Counter(pid for pid, _, _, _ in found) == {here.pid: 1, one.pid: 2}
         assert all(answered for _, _, answered, _ in found), "a look needs no pid"
-        assert sum(is_near for _, is_near, _, _ in found) == 1
+        assert [pid for pid, is_near, _, _ in found if is_near] == [each.pid]
+    assert (set(one.files()), len(here.files())) == (theirs, 1)
     one.kill()  # unshare dies, and with it the namespace
-    swept = wait_until(lambda: two.ask("sweep"), "the file of the dead one to be swept")
-    assert (len(swept), len(two.files())) == (1, 1)
-    assert [pid for pid, _, _, _ in two.ask("look")] == sorted([here.pid, two.pid])
+    left = wait_until(
+        lambda: two.ask("sweep") is not None and len(two.files()) == 1 and two.files(), "a sweep"
+    )
+    assert set(left) < theirs
+    assert Counter(pid for pid, _, _, _ in two.ask("look"))[two.pid] == 1
 
 
 # --- /dev/shm that is small, full, or not to be written -----------------------------------------------------

@@ -24,6 +24,7 @@ import history
 import pytest
 
 from kit import Possessions, wait_until
+from shmzmq import counters
 
 KILLS = int(os.environ.get("SHMZMQ_STRESS_KILLS", "12"))
 SEED = int(os.environ.get("SHMZMQ_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
@@ -399,6 +400,7 @@ def stage(run_child, ipc, tmp_path, request):
     print(f"replay with SHMZMQ_SEED={SEED} SHMZMQ_STRESS_KILLS={KILLS}")
     before = set(os.listdir("/dev/shm"))
     yield Stage(run_child, ipc, tmp_path, random.Random(f"{SEED} {request.node.name}"))
+    counters.sweep()  # what the killed left goes with the next look
     left = {name for name in os.listdir("/dev/shm") if "shmzmq" in name} - before
     assert not left, f"entries left in /dev/shm: {left}"
 

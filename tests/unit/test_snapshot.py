@@ -5,8 +5,10 @@ import fcntl
 import json
 import os
 import random
+import re
 import struct
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -380,7 +382,8 @@ def test_plain_table_has_every_column_and_a_line_for_each_socket():
     head, line = plain(rows(groups, FakeUsage())).splitlines()
     assert head.split()[:3] == ["PID", "CPU%", "MEM"]
     assert " ".join(line.split()) == "42 5 20M PUSH waits 1 50 0 500 3 0 0 0 ring worker.py --fast @ipc:///a"
-    assert summary(groups, "rate", "", 1).startswith("1 process, 1 socket, 1 peer; out 50/s, in 0/s, 500 B/s")
+    said = summary(groups, "rate", "", 1)
+    assert said == "by rate, every 1 s: 1 process, 1 socket, 1 peer; out 50/s, in 0/s, 500 B/s"
 
 
 @pytest.mark.parametrize(
@@ -419,3 +422,13 @@ def test_times_have_two_units(seconds, shown):
 
 def test_columns_are_as_wide_as_their_widest_cell():
     assert lines_of(["A", "B"], [["1", "x"], ["22", "yy"]], frozenset({"A"})) == [" A  B", " 1  x", "22  yy"]
+
+
+def test_reference_page_has_every_counter_and_no_other(ctx, zmq):
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "counters.md").read_text()
+    socket, peer = page.split("## Of a peer")
+    with ctx.socket(zmq.PUSH) as push:
+        assert re.findall(r"^\| `(\w+)` \|", socket, re.MULTILINE) == list(push.stats())
+    cells = "".join(re.findall(r"^\| (`[^|]+) \|", peer, re.MULTILINE))
+    numbers = [name for name in _snapshot.PeerStats.__annotations__ if name in re.findall(r"`(\w+)`", cells)]
+    assert numbers == PEER_COLUMNS[PEER_COLUMNS.index("depth") :]

@@ -19,7 +19,7 @@ pub mod snapshot;
 mod text;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -36,6 +36,9 @@ pub use file::wake;
 
 /// Between two answers; a crowd of lookers shares them. The end of the last context may wait so long.
 const PAUSE: Duration = Duration::from_millis(2);
+/// From the first socket to the file: whatever the program is about, its first message is more urgent. A context
+/// that is over before has cost a thread and nothing else.
+const DELAY: Duration = Duration::from_millis(20);
 /// The thread keeps little on its stack.
 const STACK: usize = 128 * 1024;
 
@@ -57,6 +60,7 @@ struct Keeper {
 #[derive(Default)]
 struct Shared {
     stopped: Mutex<(bool, Option<Arc<File>>)>,
+    early: Condvar,
 }
 
 impl Shared {
@@ -64,7 +68,17 @@ impl Shared {
     fn stop(&self) -> bool {
         let mut stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
         stopped.0 = true;
+        self.early.notify_one();
         stopped.1.as_ref().is_none_or(|file| file.ring())
+    }
+
+    /// True: it was stopped before there is a file.
+    fn is_stopped_within(&self, delay: Duration) -> bool {
+        let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.early.wait_timeout_while(stopped, delay, |stopped| !stopped.0) {
+            Ok((stopped, _)) => stopped.0,
+            Err(poisoned) => poisoned.into_inner().0.0,
+        }
     }
 
     fn is_stopped(&self) -> bool {
@@ -128,6 +142,9 @@ fn stop(thread: Option<(Arc<Shared>, JoinHandle<()>)>) {
 }
 
 fn run(shared: &Shared) {
+    if shared.is_stopped_within(DELAY) {
+        return;
+    }
     let made = GATE.inside(|| {
         let made = File::make();
         shared.set_file(made.as_ref().ok().cloned());
