@@ -46,7 +46,7 @@ surface:  ## read the names of the installed pyzmq into tools/pyzmq-surface.json
 	python -m tools.surface
 
 wheel:  ## build a wheel into WHEEL_DIR
-	maturin build --release --out $(WHEEL_DIR)
+	maturin build --release --compression-level 9 --out $(WHEEL_DIR)
 
 bench:  ## the full benchmark, rivals beside us in the same run (about a quarter of an hour)
 	python -m benchmarks
