@@ -95,9 +95,9 @@ def _connecter_without_fds(zmq, link, endpoint):
     push = context.socket(zmq.PUSH)
     push.reconnect_ivl = 10
     events = Watch(zmq, push)
-    # The I/O thread is there before the fds are gone.
-    other = context.socket(zmq.PULL)
-    other.bind("tcp://127.0.0.1:*")
+    # The I/O thread, and the modules that connect imports, are there before the fds are gone.
+    other = context.socket(zmq.PUSH)
+    other.connect(endpoint)
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
     taken = []
     with contextlib.suppress(OSError):
