@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from types import ModuleType
-from typing import NoReturn, TypeAlias
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from . import constants, error
 from ._backend import BUILD_PROFILE, LAYOUT_VERSION, Block, __version__
@@ -93,11 +93,13 @@ def _no_curve() -> NoReturn:
     raise error_for(constants.ENOTSUP, "CURVE does not exist here yet")
 
 
-def __getattr__(name: str) -> ModuleType:
-    """Import what `import zmq` alone makes reachable in pyzmq (`zmq.sugar.socket`), when it is asked for."""
-    if name in {"backend", "sugar", "utils"}:
-        return import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker is to find a mistyped name
+
+    def __getattr__(name: str) -> ModuleType:
+        """Import what `import zmq` alone makes reachable in pyzmq (`zmq.sugar.socket`), when it is asked for."""
+        if name in {"backend", "sugar", "utils"}:
+            return import_module(f"{__name__}.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def get_includes() -> list[str]:

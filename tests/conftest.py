@@ -74,7 +74,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Thousands of collected tests live to the end: looking for garbage need not go through them each time."""
+    """Thousands of collected tests live to the end: no look for garbage need go through them."""
     gc.collect()
     gc.freeze()
 
