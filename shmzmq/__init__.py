@@ -96,7 +96,7 @@ def _no_curve() -> NoReturn:
 if not TYPE_CHECKING:  # a type checker is to find a mistyped name
 
     def __getattr__(name: str) -> ModuleType:
-        """Import what `import zmq` alone makes reachable in pyzmq (`zmq.sugar.socket`), when it is asked for."""
+        """Import what `import zmq` alone makes reachable in pyzmq (`zmq.sugar.socket`), when asked for."""
         if name in {"backend", "sugar", "utils"}:
             return import_module(f"{__name__}.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -479,6 +479,11 @@ impl Context {
         }
     }
 
+    /// It has had a socket and has not ended.
+    pub fn is_shown(&self) -> bool {
+        self.shown.load(Ordering::Acquire)
+    }
+
     /// Those that are open or linger.
     pub fn all_sockets(&self) -> Vec<Arc<Socket>> {
         locked(&self.sockets).values().cloned().collect()

@@ -186,7 +186,7 @@ fn answer(shared: &Shared, file: &File, facts: &Facts) {
 }
 
 fn show(file: &File, facts: &Facts, asked: u32, sequence: u64) -> Result<(), rustix::io::Errno> {
-    let contexts = all_contexts();
+    let contexts: Vec<_> = all_contexts().into_iter().filter(|context| context.is_shown()).collect();
     let mut text = snapshot::of_process(facts, &contexts, file::TEXT_MOST);
     let room = file.room(text.len())?;
     if room < text.len() {
