@@ -968,3 +968,33 @@ fn nothing_is_taken_for_a_peer_that_left() {
     assert!(arena.lend_warm(peer, LARGE, &known).is_none());
     empty(&arena);
 }
+
+/// A block is the smallest of 8, 12, 16, 24, 32 ... KiB that the frame fits in.
+#[test]
+fn a_block_is_at_most_a_third_larger_than_its_frame() {
+    use shmzmq_shm::arena::block_bytes;
+    let sizes = (13..43).flat_map(|power| [1_u64 << power, 3 << (power - 1)]);
+    let mut before = 0;
+    for bytes in sizes {
+        assert_eq!((block_bytes(before + 1), block_bytes(bytes)), (bytes, bytes));
+        before = bytes;
+    }
+    assert_eq!((block_bytes(0), block_bytes(u64::MAX)), (8 * KIB, u64::MAX));
+}
+
+/// Of many free blocks only as many are used as are under way, and the few that take turns: the others have
+/// gone cold.
+#[test]
+fn what_a_backlog_left_behind_is_not_used_as_long_as_it_need_not_be() {
+    let _turn = turn();
+    let arena = quiet();
+    let backlog: Vec<_> = (0..200).map(|_| arena.alloc(64 * KIB as usize).unwrap()).collect();
+    drop(backlog);
+    let used: BTreeSet<_> =
+        (0..1000).map(|_| arena.alloc(64 * KIB as usize).unwrap().at() as usize).collect();
+    assert_eq!(used.len(), 32);
+    let large: Vec<_> = (0..8).map(|_| arena.alloc(MIB as usize).unwrap()).collect();
+    drop(large);
+    let used: BTreeSet<_> = (0..100).map(|_| arena.alloc(MIB as usize).unwrap().at() as usize).collect();
+    assert_eq!(used.len(), 1);
+}

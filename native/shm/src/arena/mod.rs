@@ -27,11 +27,12 @@
 //! The lock is a leaf: nothing is called under it but the kernel. Dropping a handle takes no lock, so it
 //! may happen anywhere, under the lock too.
 //!
-//! Here are the arena and its state; what happens to them is told by noun: `classes` of sizes, the `supply`
-//! of free blocks, `segments`, the `block` in use, the `peers` that have some.
+//! Here are the arena and its state; what happens to them is told by noun: `classes` of sizes, the `free`
+//! blocks of one, the `supply` of them, `segments`, the `block` in use, the `peers` that have some.
 
 mod block;
 mod classes;
+mod free;
 mod peers;
 mod segments;
 mod supply;

@@ -105,14 +105,14 @@ impl Arena {
         // Before anything is taken: `lend` refuses a peer that is not there.
         let held = state.peers.get(&peer)?.bytes;
         let (class, bytes) = class_of(len as u64)?;
-        let block = state.classes.get(class)?.next_free(bytes)?;
+        let block = state.classes.get(class)?.free.next()?;
         let row = &state.rows[block as usize];
         let at = row.at;
         if state.shares || !row.warm || !known.contains(&row.segment) || !state.may_lend(held, bytes) {
             return None;
         }
         state.count_use(block);
-        state.classes[class].pop_free(bytes);
+        state.classes[class].free.pop();
         let described = state.lend(peer, block, len)?;
         Some((described, at))
     }

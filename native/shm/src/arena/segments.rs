@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Weak};
 
-use super::classes::{CYCLED_BYTES, Class};
+use super::classes::Class;
 use super::{Arena, Row, Short, State};
 use crate::budget::{self, Reserved};
 use crate::exports::Exports;
@@ -140,12 +140,7 @@ impl State {
             blocks.push(id);
         }
         // The first block is given out first, so that what is taken from the system at a time is used.
-        let free = &mut self.classes[class].free;
-        if bytes <= CYCLED_BYTES {
-            free.extend(&blocks)
-        } else {
-            free.extend(blocks.iter().rev())
-        }
+        self.classes[class].free.extend(&blocks);
         self.classes[class].segments.push(number);
         let exports = Exports::new(map.clone(), bytes as usize);
         let segment = Segment {
@@ -167,11 +162,9 @@ impl State {
             let Some(segment) = self.segments.get_mut(&number) else { continue };
             if std::mem::take(&mut segment.draining) {
                 let rows = &self.rows;
-                let free = segment.blocks.iter().filter(|id| {
-                    let row = &rows[**id as usize];
-                    !row.held && row.lent == 0
-                });
-                self.classes[class].free.extend(free);
+                let is_free = |id: &u32| !rows[*id as usize].held && rows[*id as usize].lent == 0;
+                let free: Vec<u32> = segment.blocks.iter().copied().filter(is_free).collect();
+                self.classes[class].free.extend(&free);
                 if !self.classes[class].free.is_empty() {
                     return true;
                 }
@@ -216,7 +209,7 @@ impl State {
                 self.give_up(number);
             } else if !std::mem::replace(&mut segment.draining, true) {
                 let rows = &self.rows;
-                self.classes[class].free.retain(|id| rows[*id as usize].segment != number);
+                self.classes[class].free.retain(|id| rows[id as usize].segment != number);
             }
         }
     }
@@ -237,7 +230,7 @@ impl State {
         class.segments.retain(|other| *other != number);
         let rows = &self.rows;
         for class in &mut self.classes {
-            class.free.retain(|id| rows[*id as usize].segment != number);
+            class.free.retain(|id| rows[id as usize].segment != number);
         }
         self.free_rows.extend(segment.blocks);
     }

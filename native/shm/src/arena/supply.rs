@@ -18,12 +18,13 @@ impl State {
             return Err(Short::Never(format!("{len} bytes are more than any block has")));
         };
         if self.classes.len() <= class {
-            self.classes.resize_with(class + 1, Class::default);
+            let known = self.classes.len();
+            self.classes.extend((known..=class).map(Class::new));
         }
         if self.classes[class].free.is_empty() {
             self.refill(class, bytes)?;
         }
-        let block = self.classes[class].pop_free(bytes).ok_or(Short::Wait)?;
+        let block = self.classes[class].free.pop().ok_or(Short::Wait)?;
         self.take(arena, block)
     }
 
@@ -80,10 +81,10 @@ impl State {
     /// Under pressure a block of a larger class will do: it changes its list, not its class.
     fn borrow_larger(&mut self, class: usize) -> bool {
         let larger = (class + 1..self.classes.len()).find(|larger| !self.classes[*larger].free.is_empty());
-        let Some(block) = larger.and_then(|larger| self.classes[larger].free.pop_back()) else {
+        let Some(block) = larger.and_then(|larger| self.classes[larger].free.pop()) else {
             return false;
         };
-        self.classes[class].free.push_back(block);
+        self.classes[class].free.push(block);
         true
     }
 
@@ -100,7 +101,7 @@ impl State {
             if let Err(errno) =
                 segment::populate(segment.fd.as_fd(), &segment.map, from as usize, chunk as usize)
             {
-                self.classes[class].free.push_back(block);
+                self.classes[class].free.push(block);
                 let why = format!("no memory for a block of {bytes} bytes: {errno}");
                 return Err(if self.used == 0 { Short::Never(why) } else { Short::Wait });
             }
@@ -152,7 +153,7 @@ impl State {
         if let Some(segment) = self.segments.get_mut(&segment) {
             segment.used -= 1;
             if !segment.draining {
-                self.classes[class].free.push_back(block);
+                self.classes[class].free.push(block);
             }
         }
     }
