@@ -19,14 +19,17 @@ const PROBE: Duration = Duration::from_micros(100);
 /// bursts it aims between. Found by trying, docs/design/decisions/0004.
 const GAP_MIN: u32 = 4;
 const GAP_MAX: u32 = 64;
-const GAP_MAX_LARGE: u32 = 512;
+const GAP_MAX_LARGE: u32 = 1024;
 const LARGE_MESSAGE: u64 = 16 * 1024;
 const BURST_SMALL: u64 = 16;
 const BURST_SMALL_BYTES: u64 = 256 * 1024;
 const BURST_LARGE: u64 = 64;
 const BURST_LARGE_BYTES: u64 = 768 * 1024;
-/// Waits without a pause after one that gathered nothing.
+/// A wait for a large message spins at most so long.
+const COPYING_MAX: Duration = Duration::from_micros(25);
+/// Waits without a pause after so many in a row that gathered nothing.
 const NO_GAP: u32 = 256;
+const VAIN_GAPS: u32 = 4;
 /// Giving way is worth it if it brought something that soon; at least every so many-th wait tries.
 const WAY_SOON: Duration = Duration::from_micros(50);
 const WAY_LONG: Duration = Duration::from_micros(500);
@@ -53,8 +56,11 @@ pub struct SpinPolicy {
     received: u64,
     /// Pause between two looks, doubled while each look finds few messages; see `pace`.
     gap: u32,
-    /// Waits still to be done without a pause.
+    /// Longest pauses in a row that gathered nothing, and waits still to be done without one.
+    vain_gaps: u32,
     no_gap: u32,
+    /// Bytes of a message, at the last wait.
+    message: u64,
     /// Messages and bytes received, messages sent, at the last wait.
     seen: (u64, u64, u64),
 }
@@ -83,7 +89,15 @@ impl SpinPolicy {
             return Duration::ZERO;
         }
         self.spun = true;
-        if self.failed >= 3 { PROBE } else { cap }
+        if self.failed >= 3 { PROBE } else { cap.max(self.copying()) }
+    }
+
+    /// What a sender may take to copy the next message, if they are large: a sleep would take longer.
+    fn copying(&self) -> Duration {
+        if self.message < LARGE_MESSAGE {
+            return Duration::ZERO;
+        }
+        Duration::from_nanos(self.message / 4).min(COPYING_MAX)
     }
 
     /// True if a spin now would likely be won; decides nothing.
@@ -96,21 +110,31 @@ impl SpinPolicy {
     /// A receiver that keeps up with its sender and looks at once meets it at every message: the index
     /// word's line, and the data's, then cross between the CPUs while both sides work on them. If it
     /// answers nothing (no send since the last wait), a pause lets a burst gather; the burst's size
-    /// decides the next pause. A pause that gathers nothing was somebody's round trip over another
+    /// decides the next pause. Pauses that gather nothing were somebody's round trips over another
     /// socket: then there is none for a while. One that answers looks without a pause.
     pub fn pace(&mut self, stats: &Stats) -> u32 {
         let burst = stats.messages_received.wrapping_sub(self.seen.0);
         let bytes = stats.bytes_received.wrapping_sub(self.seen.1);
         let answers = stats.messages_sent != self.seen.2;
         self.seen = (stats.messages_received, stats.bytes_received, stats.messages_sent);
-        let longest = if bytes >= burst * LARGE_MESSAGE { GAP_MAX_LARGE } else { GAP_MAX };
-        if answers || burst == 0 {
+        self.message = bytes.checked_div(burst).unwrap_or(self.message);
+        let longest = if self.message >= LARGE_MESSAGE { GAP_MAX_LARGE } else { GAP_MAX };
+        self.gap = self.gap.min(longest);
+        if burst > 1 {
+            self.vain_gaps = 0;
+        }
+        if answers {
             self.gap = 0;
+        } else if burst == 0 {
+            // The wait goes on that was asked about before.
         } else if self.no_gap > 0 {
             self.no_gap -= 1;
         } else if burst == 1 && self.gap >= longest {
-            self.gap = 0;
-            self.no_gap = NO_GAP;
+            self.vain_gaps += 1;
+            if self.vain_gaps == VAIN_GAPS {
+                (self.gap, self.vain_gaps) = (0, 0);
+                self.no_gap = NO_GAP;
+            }
         } else if burst < BURST_SMALL && bytes < BURST_SMALL_BYTES {
             self.gap = (self.gap * 2).clamp(GAP_MIN, longest);
         } else if burst >= BURST_LARGE || bytes >= BURST_LARGE_BYTES {
@@ -166,7 +190,7 @@ impl SpinPolicy {
 
     /// The wait goes to sleep.
     pub fn slept(&mut self) {
-        self.gap = 0;
+        self.gap = if self.message < LARGE_MESSAGE { 0 } else { self.gap / 2 };
         self.lost();
     }
 
