@@ -19,6 +19,7 @@
 //! | [`engine`] | between a connection and the two queues of its stream; heartbeats |
 //! | [`failure`] | why a connection ends |
 //! | [`handshake`] | greeting, READY, X-SHM: bytes and properties, no I/O |
+//! | [`copy`] | copying large frames in and out of shared memory |
 //! | [`channel`] | the kernel socket of a live connection: commands and fds |
 //! | [`uptake`] | how far a peer has taken what a connection was given |
 //! | [`lifeline`] | a connection that is over and kept open, because somebody still reads |
@@ -36,6 +37,7 @@
 
 pub mod channel;
 pub mod context;
+pub mod copy;
 pub mod counters;
 pub mod dial;
 pub mod door;

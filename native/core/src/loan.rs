@@ -19,6 +19,7 @@ use shmzmq_shm::returns::{self, BLOCKS};
 use shmzmq_shm::segment::{MappedReturns, SegmentError};
 
 use crate::channel::Channel;
+use crate::copy::copy;
 use crate::signaler::PeerSignaler;
 
 /// Blocks that a receiver may hold of one peer at a time: the rest is for messages under way.
@@ -177,7 +178,7 @@ impl Place<'_> {
             // breaks the protocol and gets its own torn bytes delivered.
             View::Mapped(map) => unsafe {
                 let from = map.at().add(self.described.offset as usize);
-                std::ptr::copy_nonoverlapping(from, to, len);
+                copy(from, to, len);
             },
             View::File(fd, _) => {
                 let mut done = 0;

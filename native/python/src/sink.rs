@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use shmzmq_core::copy::copy;
 use shmzmq_core::message::{Payload, Sink};
 
 use crate::block::Loan;
@@ -66,7 +67,7 @@ impl PySink {
         let Some(payload) = self.lent.take() else { return };
         let (bytes, to) = (payload.bytes(), To(self.memory()));
         // SAFETY: the object was made with so many bytes, and nobody else knows it yet.
-        let copy = || unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to.get(), bytes.len()) };
+        let copy = || unsafe { copy(bytes.as_ptr(), to.get(), bytes.len()) };
         if bytes.len() >= COPY_DETACHED { py.detach(copy) } else { copy() }
     }
 
@@ -241,7 +242,7 @@ impl Writable {
         let bytes = payload.bytes();
         let (to, len) = (To(self.memory()), bytes.len().min(self.room));
         // SAFETY: the room is inside the view, which is writable while it is held.
-        let copy = || unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to.get(), len) };
+        let copy = || unsafe { copy(bytes.as_ptr(), to.get(), len) };
         if len >= COPY_DETACHED { py.detach(copy) } else { copy() }
     }
 

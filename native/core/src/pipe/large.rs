@@ -14,6 +14,7 @@ use shmzmq_shm::ring::{Described, Descriptor, Left, Part};
 
 use super::ring::{MappedTx, RingOut};
 use super::{How, Write};
+use crate::copy::copy;
 use crate::error::Error;
 use crate::handshake;
 use crate::message::Payload;
@@ -107,7 +108,7 @@ impl RingOut {
         let (described, at) = self.arena.lend_warm(self.peer_id, part.len, &self.announced)?;
         // SAFETY: the caller keeps the part readable; the block was free, has room for it, and its reader
         // learns of it by the record below.
-        unsafe { std::ptr::copy_nonoverlapping(part.at, at, part.len) };
+        unsafe { copy(part.at, at, part.len) };
         let descriptor = described.encode();
         Some(self.put(&[Part::descriptor(&descriptor, part.len)], parts, how, stats))
     }
@@ -198,7 +199,7 @@ impl RingOut {
         let block = self.arena.alloc(part.len).inspect_err(|_| self.want = Want::Memory)?;
         // SAFETY: the caller keeps the part readable; the block is new, has room for it, and nobody else
         // knows it.
-        unsafe { std::ptr::copy_nonoverlapping(part.at, block.at(), part.len) };
+        unsafe { copy(part.at, block.at(), part.len) };
         self.arena.stage(index, part.at, &block);
         Ok(block)
     }
