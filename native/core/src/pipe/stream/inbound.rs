@@ -150,9 +150,14 @@ impl Stream {
         mark(&reader);
     }
 
-    /// Engine: a buffer to read into, perhaps one that was used before.
-    pub fn take_spare(&self) -> Vec<u8> {
-        std::mem::take(&mut self.input.lock().spare)
+    /// An empty buffer to read into with that much room, perhaps one that was used before.
+    pub fn take_spare(&self, room: usize) -> Vec<u8> {
+        let mut spare = std::mem::take(&mut self.input.lock().spare);
+        if spare.capacity() < room {
+            return Vec::with_capacity(room);
+        }
+        spare.clear();
+        spare
     }
 }
 

@@ -19,6 +19,7 @@
 //! connection, as with libzmq.
 
 mod inbound;
+mod intake;
 mod outbound;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use crate::reactor::SessionHandle;
 use crate::signaler::Signaler;
 
 pub use inbound::{InPiece, Inbound, Run, StreamIn};
+pub use intake::{Came, Intake, Signs};
 pub use outbound::{Outbound, StreamOut, Wrote};
 
 /// A socket and the slot by which it knows the pipe.
@@ -41,6 +43,8 @@ pub type End = (Arc<Signaler>, usize);
 pub struct Stream {
     pub out: AttemptLock<Outbound>,
     pub input: AttemptLock<Inbound>,
+    /// Of whoever reads; taken before the two queues' locks.
+    pub intake: AttemptLock<Intake>,
     /// Something came, or nothing will any more; a hint for spinning only.
     filled: AtomicBool,
     session: SessionHandle,
@@ -72,6 +76,7 @@ pub fn stream(terms: Terms) -> (StreamOut, StreamIn, Arc<Stream>) {
     let shared = Arc::new(Stream {
         out: AttemptLock::new(Outbound::new(channel, owner.clone(), limits, terms.raw)),
         input: AttemptLock::new(Inbound::new(owner, terms.rcvhwm, terms.publishes, terms.conflates)),
+        intake: AttemptLock::default(),
         filled: AtomicBool::new(false),
         session,
     });
