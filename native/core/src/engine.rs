@@ -22,7 +22,7 @@ use shmzmq_zmtp::encode_ping;
 use crate::channel::Channel;
 use crate::failure::{Failure, Tell};
 use crate::options::Options;
-use crate::pipe::stream::{Came, Signs, Stream, Wrote};
+use crate::pipe::stream::{Came, Signs, Stream, TICK, Wrote};
 use crate::reactor::Io;
 use crate::uptake::{self, Uptake};
 
@@ -81,6 +81,9 @@ pub struct Engine {
     heard_at: Option<Instant>,
     /// A PONG waits to be written.
     answers: bool,
+    /// While a caller reads: when to look whether it still does, and how often it had at the last look.
+    tick_at: Option<Instant>,
+    reads: u64,
     /// Commands that mean nothing, of which nobody was told yet.
     untold: u64,
     heartbeat: Heartbeat,
@@ -114,6 +117,8 @@ impl Engine {
             rewrite_at: None,
             heard_at: None,
             answers: false,
+            tick_at: None,
+            reads: 0,
             untold: 0,
             heartbeat,
         }
@@ -145,7 +150,10 @@ impl Engine {
             self.write(io)?;
         }
         // Kept over turns: what did not fit into one goes on in the next, which no event has told of.
-        self.may_end |= flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
+        if flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR) {
+            self.may_end = true;
+            self.stream.give_back(&mut self.stream.intake.lock());
+        }
         self.read(io)
     }
 
@@ -190,11 +198,19 @@ impl Engine {
 
     fn read_rounds(&mut self, io: &mut Io) -> Step<()> {
         let mut intake = self.stream.intake.lock();
-        let came = intake.read(&self.stream, ROUNDS, self.may_end);
+        let came = match intake.turn.failure.take() {
+            Some(failure) => Err(failure),
+            None if intake.turn.callers => Ok(None),
+            None => intake.read(&self.stream, ROUNDS, self.may_end).map(Some),
+        };
         let signs = std::mem::take(&mut intake.signs);
         drop(intake);
         self.take_signs(&signs);
-        match came? {
+        let Some(came) = came? else {
+            self.begin_ticks(io);
+            return Ok(());
+        };
+        match came {
             Came::Stalled => self.stalled = true,
             Came::Some => io.again(self.token),
             Came::Dry => {
@@ -204,6 +220,30 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// A caller reads (S-7); what it left for us was taken.
+    fn begin_ticks(&mut self, io: &mut Io) {
+        if self.tick_at.is_none() {
+            let at = Instant::now() + TICK;
+            self.tick_at = Some(at);
+            io.call_at(at, self.token);
+        }
+    }
+
+    /// Whether the caller whose turn it is still reads.
+    fn tick(&mut self, io: &mut Io) {
+        let mut intake = self.stream.intake.lock();
+        let turn = &mut intake.turn;
+        let reads = std::mem::replace(&mut self.reads, turn.reads);
+        if !turn.callers || turn.sleeps {
+            turn.ticks = false;
+        } else if turn.reads == reads {
+            self.stream.give_back(&mut intake);
+        } else {
+            drop(intake);
+            self.begin_ticks(io);
+        }
     }
 
     fn take_signs(&mut self, signs: &Signs) {
@@ -229,6 +269,11 @@ impl Engine {
 
     pub fn on_timer(&mut self, io: &mut Io) -> Step<()> {
         let now = Instant::now();
+        if self.tick_at.take_if(|at| *at <= now).is_some() {
+            self.tick(io);
+        }
+        let signs = std::mem::take(&mut self.stream.intake.lock().signs);
+        self.take_signs(&signs);
         if self.heartbeat.timer.is_some_and(|at| at <= now) {
             self.heartbeat.timer = None;
         }
@@ -306,6 +351,7 @@ impl Engine {
             intake.clear();
             intake.push_bytes(&self.stream);
         }
+        self.stream.give_back(&mut intake);
         intake.end();
         drop(intake);
         self.stream.end_input();

@@ -33,6 +33,14 @@ impl<T> AttemptLock<T> {
         Guard { lock: self }
     }
 
+    /// The lock, if nobody has it.
+    pub fn try_lock(&self) -> Option<Guard<'_, T>> {
+        // SYNC L-1, as in `lock`.
+        let taken = self.held.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        // Made only if it is ours: its end releases the lock.
+        taken.then(|| Guard { lock: self })
+    }
+
     #[cold]
     fn lock_contended(&self) {
         let mut tries = 0u32;

@@ -206,6 +206,40 @@ impl<'a> Outgoing<'a> {
     }
 }
 
+/// Memory of the size of a frame that is still to come, which nobody else knows of.
+pub struct Blank {
+    at: *mut u8,
+    payload: Payload,
+}
+
+// SAFETY: the memory belongs to the Blank alone, and its owner is released by whoever drops it.
+unsafe impl Send for Blank {}
+
+impl Blank {
+    /// # Safety
+    /// `at` is writable where `payload` is readable, and nobody else has access before `into_payload`.
+    pub unsafe fn new(at: *mut u8, payload: Payload) -> Blank {
+        Blank { at, payload }
+    }
+
+    pub fn at(&mut self) -> *mut u8 {
+        self.at
+    }
+
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        match &self.payload {
+            Payload::Foreign(foreign) => foreign.len,
+            other => other.bytes().len(),
+        }
+    }
+
+    /// The frame, once all of it is written.
+    pub fn into_payload(self) -> Payload {
+        self.payload
+    }
+}
+
 /// Where received frames go. Called under the socket's lock: must not block, nor call back.
 pub trait Sink {
     /// Room for a frame of `len` bytes, or None if there is none: then the frame stays where it is.
@@ -213,6 +247,10 @@ pub trait Sink {
     /// Would it rather have a large frame where it is than room for a copy?
     fn borrows(&mut self, _len: usize) -> bool {
         false
+    }
+    /// Memory for a frame that comes later: `owned` will have it.
+    fn blank(&mut self, _len: usize) -> Option<Blank> {
+        None
     }
     /// Does what it borrows stay with the program?
     fn keeps(&self) -> bool {

@@ -35,6 +35,8 @@ use crate::socket::Socket;
 /// How long a fork waits for an I/O thread to reach its loop top.
 const PARK_CAP: Duration = Duration::from_millis(500);
 const WAKE_TOKEN: u64 = u64::MAX;
+/// What a connection is always watched for.
+const EDGES: EventFlags = EventFlags::OUT.union(EventFlags::RDHUP).union(EventFlags::ET);
 
 /// Who sends what to an I/O thread, and why.
 pub enum Command {
@@ -88,6 +90,7 @@ impl Gate {
 pub struct IoThread {
     commands: Mutex<Vec<Command>>,
     wake: Fd,
+    epoll: Fd,
     /// Listeners and sessions served, to choose the least busy thread.
     pub load: AtomicUsize,
     /// 1: a fork wants the thread to park.
@@ -108,6 +111,7 @@ impl IoThread {
         let shared = Arc::new(IoThread {
             commands: Mutex::default(),
             wake: wake.into(),
+            epoll: epoll.into(),
             load: AtomicUsize::new(0),
             park: AtomicU32::new(0),
             parked: AtomicU32::new(0),
@@ -116,7 +120,6 @@ impl IoThread {
         let reactor = Reactor {
             io: Io {
                 thread: shared.clone(),
-                epoll: epoll.into(),
                 timers: BTreeSet::new(),
                 lifelines: Vec::new(),
                 again: Vec::new(),
@@ -236,6 +239,12 @@ impl SessionHandle {
         self.thread.post(Command::Resume { token: self.token });
     }
 
+    /// Whether the thread hears of what comes from `fd`. What is there when it begins to is told at once.
+    pub fn hear(&self, fd: BorrowedFd<'_>, hears: bool) -> std::result::Result<(), Errno> {
+        let flags = if hears { EDGES | EventFlags::IN } else { EDGES };
+        epoll::modify(&self.thread.epoll, fd, EventData::new_u64(self.token), flags)
+    }
+
     pub fn move_held(&self) {
         self.thread.post(Command::MoveHeld { token: self.token });
     }
@@ -244,7 +253,6 @@ impl SessionHandle {
 /// What listeners and sessions need of their thread.
 pub struct Io {
     pub thread: Arc<IoThread>,
-    epoll: Fd,
     timers: BTreeSet<(Instant, u64)>,
     /// To be served from now on.
     pub lifelines: Vec<Lifeline>,
@@ -284,12 +292,11 @@ impl Io {
 
     /// Reports edges of `fd` to `token`.
     pub fn watch(&self, fd: BorrowedFd<'_>, token: u64) -> std::result::Result<(), Errno> {
-        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        epoll::add(&self.epoll, fd, EventData::new_u64(token), flags)
+        epoll::add(&self.thread.epoll, fd, EventData::new_u64(token), EDGES | EventFlags::IN)
     }
 
     pub fn unwatch(&self, fd: BorrowedFd<'_>) {
-        let _ = epoll::delete(&self.epoll, fd);
+        let _ = epoll::delete(&self.thread.epoll, fd);
     }
 
     /// Calls `token` at `at`. Several may be set; a call may come for one that is no longer wanted.
@@ -382,7 +389,9 @@ impl Reactor {
             } else {
                 Some(timespec(Duration::ZERO))
             };
-            let Ok((ready, _)) = epoll::wait(&self.io.epoll, &mut events, timeout.as_ref()) else { continue };
+            let Ok((ready, _)) = epoll::wait(&self.io.thread.epoll, &mut events, timeout.as_ref()) else {
+                continue;
+            };
             let tokens: Vec<(u64, EventFlags)> =
                 ready.iter().map(|event| (event.data.u64(), event.flags)).collect();
             for (token, flags) in tokens {

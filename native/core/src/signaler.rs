@@ -103,6 +103,18 @@ impl Signaler {
         }
     }
 
+    /// Sleepers on the doorbell are woken by what comes from `fd` as well.
+    pub fn listen(&self, fd: BorrowedFd<'_>) -> Result<(), Errno> {
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        epoll::add(self.edge(&self.poll)?, fd, epoll::EventData::new_u64(1), flags)
+    }
+
+    pub fn ignore(&self, fd: BorrowedFd<'_>) {
+        if let Some(poll) = self.poll.get() {
+            let _ = epoll::delete(poll, fd);
+        }
+    }
+
     /// Sleeps until the doorbell rings or `deadline`. Err(INTR) after a signal.
     pub fn wait(&self, deadline: Option<Instant>) -> Result<(), Errno> {
         match self.edge(&self.poll) {

@@ -6,10 +6,11 @@ use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use shmzmq_core::copy::copy;
-use shmzmq_core::message::{Payload, Sink};
+use shmzmq_core::message::{Blank, Foreign, Payload, Sink};
 
 use crate::block::Loan;
 use crate::bytes;
+use crate::release;
 
 /// What a received frame becomes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -161,6 +162,23 @@ impl Sink for PySink {
             // Without memory for a copy the frame stays where it is.
             Become::Bytes => self.finishes && len >= COPY_OUTSIDE && !self.make(len).is_null(),
         }
+    }
+
+    fn blank(&mut self, len: usize) -> Option<Blank> {
+        if self.become_ != Become::Bytes || !self.finishes || !self.made.is_null() {
+            return None;
+        }
+        let at = self.make(len);
+        let object = std::mem::replace(&mut self.made, std::ptr::null_mut());
+        if at.is_null() {
+            // SAFETY: a sink is used under the GIL only. It was a wish, and not what the call asked for.
+            unsafe { ffi::PyErr_Clear() };
+            return None;
+        }
+        // SAFETY: a new object of so many bytes, whose one reference the Blank has; it is released by `later`.
+        Some(unsafe {
+            Blank::new(at, Payload::Foreign(Foreign::new(at, len, object.cast(), release::later)))
+        })
     }
 
     fn owned(&mut self, payload: Payload, more: bool) {

@@ -331,6 +331,14 @@ impl Pipe {
         }
     }
 
+    /// The one incoming stream that there is and that comes after no other.
+    pub fn lone_stream(&mut self) -> Option<&mut StreamIn> {
+        match &mut self.current {
+            Some(In::Stream(stream)) if self.later.is_empty() => Some(stream),
+            _ => None,
+        }
+    }
+
     /// After a read: could that have been the last frame of a pipe that ends?
     #[inline(always)]
     pub fn may_have_ended(&self) -> bool {

@@ -186,7 +186,9 @@ impl Core {
         let many = self.inbox.active.len() > ACTIVE_MAX;
         let Some(Some(pipe)) = self.pipes.get_mut(slot) else { return false };
         pipe.idle += 1;
-        let tired = many || pipe.idle > IDLE_READS;
+        // A program that reads a stream by itself looks often.
+        let reads = pipe.lone_stream().is_some_and(|stream| stream.is_direct());
+        let tired = many || pipe.idle > IDLE_READS && !reads;
         if tired && pipe.sleep_in(&mut self.stats) {
             self.deactivate_in(slot);
             return true;

@@ -52,6 +52,7 @@ use crate::monitor::Events;
 use crate::options::{ARENA_MAX, HWM_BYTES, Options, RCVHWM, SNDHWM};
 use crate::origin::Origin;
 use crate::pipe::overflow::Policy;
+use crate::pipe::stream::{Found, Stream};
 use crate::signaler::Signaler;
 use crate::socket::core::Core;
 use crate::socket::pattern::{Pattern, Setting};
@@ -64,6 +65,9 @@ const SOON: Duration = Duration::from_millis(1);
 
 /// Longest wait for memory before it is asked for again.
 const STARVED: Duration = Duration::from_millis(10);
+
+/// Times that a program reads a connection before it looks at the clock again.
+const DIRECT_ROUNDS: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
@@ -354,32 +358,51 @@ impl Socket {
     /// Waits until `interest` may hold, at most to `deadline`. Takes no GIL and needs none. May end
     /// early: the caller tries again and knows its own deadline.
     pub fn wait(&self, interest: Interest, deadline: Option<Instant>) -> Result<Woken> {
-        let budget = {
+        let (budget, direct) = {
             let mut state = self.enter()?;
             let state = &mut *state;
+            let direct = match interest {
+                Interest::Receive => state.direct_stream().and_then(|stream| {
+                    if self.waiting.load(Ordering::Acquire) == 0 {
+                        return stream.wait_directly();
+                    }
+                    stream.wait_among_others();
+                    None
+                }),
+                _ => None,
+            };
             // Armed first, so that a writer's spin has something to look for: its own mark.
             if matches!(interest, Interest::Send | Interest::Memory) && !state.arm_output(interest) {
                 return Ok(Woken::Look);
             }
             // Unread input that the type does not take now would end every spin at once.
-            if interest.receives() && state.core.input_moved() && !state.pattern.can_recv(&mut state.core) {
+            let declined = interest.receives() && state.core.input_moved();
+            let budget = if direct.is_some() || declined && !state.pattern.can_recv(&mut state.core) {
                 Duration::ZERO
             } else {
                 state.policy.budget(state.core.options.spin_us, state.core.peer_awake)
-            }
+            };
+            (budget, direct)
         };
+        if direct.as_ref().is_some_and(|stream| read_directly(stream)) {
+            return Ok(Woken::Look);
+        }
         if !budget.is_zero() {
             if self.spin(interest, budget) {
                 return Ok(Woken::Look);
             }
             self.state.lock().core.stats.spins_lost += 1;
         }
-        if interest.receives() && self.give_way(interest) {
+        if direct.is_none() && interest.receives() && self.give_way(interest) {
             return Ok(Woken::Look);
         }
         self.waiting.fetch_add(1, Ordering::AcqRel);
         let lead = self.leading.compare_exchange(false, true, Ordering::AcqRel, Ordering::Acquire).is_ok();
-        let woken = if lead { self.lead(interest, deadline) } else { self.follow(interest, deadline) };
+        let woken = if lead {
+            self.lead(interest, deadline, direct.as_deref())
+        } else {
+            self.follow(interest, deadline)
+        };
         if lead {
             self.leading.store(false, Ordering::Release);
         }
@@ -396,12 +419,15 @@ impl Socket {
     }
 
     /// Arms everything and sleeps on the doorbell.
-    fn lead(&self, interest: Interest, deadline: Option<Instant>) -> Result<Woken> {
+    fn lead(&self, interest: Interest, deadline: Option<Instant>, direct: Option<&Stream>) -> Result<Woken> {
         let mut deadline = deadline;
         {
             let mut state = self.enter()?;
             let state = &mut *state;
-            if !state.arm(interest, &mut deadline) {
+            state.keep_turn(direct.is_some());
+            let armed = state.arm(interest, &mut deadline);
+            state.keep_turn(false);
+            if !armed {
                 return Ok(Woken::Look);
             }
             if !ready::arm(&self.signaler.page) {
@@ -411,8 +437,14 @@ impl Socket {
             state.policy.slept();
             state.watchers.lean();
         }
+        direct.into_iter().for_each(|stream| stream.set_asleep(true));
         let slept = self.signaler.wait(deadline);
         self.state.lock().watchers.lean_back(&self.signaler);
+        if let Some(stream) = direct {
+            stream.set_asleep(false);
+            read_directly(stream);
+            stream.mark_reader();
+        }
         match slept {
             Err(Errno::INTR) => Ok(Woken::Interrupted),
             Err(errno) => Err(Error::System { call: "epoll_wait", errno: errno.raw_os_error() }),
@@ -502,7 +534,27 @@ impl Socket {
     }
 }
 
+/// Reads until something whole has come. False: nothing more is there.
+fn read_directly(stream: &Stream) -> bool {
+    for _ in 0..DIRECT_ROUNDS {
+        match stream.read_here(true) {
+            Found::Message => return true,
+            Found::Part => {}
+            Found::Nothing | Found::NotOurs => return false,
+        }
+    }
+    // Time-outs and signals are looked after in between.
+    true
+}
+
 impl State {
+    /// The stream that the program reads by itself stays its own while it sleeps.
+    fn keep_turn(&mut self, keeps: bool) {
+        if let Some(stream) = self.direct_stream() {
+            stream.keep_turn(keeps);
+        }
+    }
+
     #[inline]
     pub fn send(&mut self, frames: &dyn Frames, patient: bool) -> Result<()> {
         if self.core.starved {

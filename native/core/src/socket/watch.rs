@@ -33,10 +33,13 @@ use shmzmq_zmtp::SocketType;
 
 use super::{Interest, Socket, State};
 use crate::error::{Error, Result};
+use crate::pipe::stream::StreamIn;
 use crate::signaler::{self, Signaler};
 
 /// How often a socket tries to leave its input armed before it rings its own doorbell instead.
 const FD_LOOKS: usize = 16;
+/// A socket that had more peers is not searched for its only one.
+const FEW_PIPES: usize = 8;
 
 /// What sockets tell a poller. A leaf lock: taken under a socket's lock, for a push.
 #[derive(Default)]
@@ -156,6 +159,16 @@ impl Watchers {
 }
 
 impl State {
+    /// The stream that a waiting program may read by itself: the only peer's, of which nobody else wants to hear.
+    pub(super) fn direct_stream(&mut self) -> Option<&mut StreamIn> {
+        if self.watchers.fd.used || !self.watchers.watches.is_empty() || self.core.pipes.len() > FEW_PIPES {
+            return None;
+        }
+        let mut pipes = self.core.pipes.iter_mut().flatten();
+        let (pipe, None) = (pipes.next()?, pipes.next()) else { return None };
+        pipe.lone_stream()
+    }
+
     /// What may hold has changed. `wake`: without a mark, so no doorbell has rung.
     pub(super) fn touch(&mut self, wake: bool) {
         self.watchers.fd.rung |= !wake;

@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
+use shmzmq_shm::fork;
 use shmzmq_zmtp::{Command, Header};
 
-use super::{End, Stream, mark};
+use super::{End, Stream, TICK, mark};
 use crate::message::{Payload, Sink};
 use crate::origin::Origin;
 use crate::pipe::Read;
@@ -15,6 +17,8 @@ use crate::socket::xsub::{CANCEL, SUBSCRIPTION};
 
 /// Subscriptions that may wait for a publisher that does not look: they obey no high-water mark.
 const SUBSCRIPTIONS_MAX: u64 = 1_000_000;
+/// So many waits in a row, none of them long after the last, are a program that reads by itself.
+const STREAK: u32 = 2;
 /// An emptied buffer of more than this is not kept for a connection that went quiet.
 const KEPT_BYTES: usize = 16 * 1024;
 
@@ -50,7 +54,7 @@ impl InPiece {
 pub struct Inbound {
     pieces: VecDeque<InPiece>,
     messages: u64,
-    reader: End,
+    pub(super) reader: End,
     rcvhwm: i64,
     publishes: bool,
     conflates: bool,
@@ -122,8 +126,8 @@ fn last_message(mut run: Run) -> Run {
 }
 
 impl Stream {
-    /// Engine: whole messages have come. False: the reader has enough for now.
-    pub fn push_input(&self, pieces: impl Iterator<Item = InPiece>) -> bool {
+    /// Whole messages have come. False: the reader has enough for now; if it `stalls` it is to tell when it has not.
+    pub fn push_input(&self, pieces: impl Iterator<Item = InPiece>, stalls: bool) -> bool {
         let mut input = self.input.lock();
         for piece in pieces {
             if !input.closed {
@@ -132,7 +136,7 @@ impl Stream {
         }
         let reader = if std::mem::take(&mut input.asleep) { Some(input.reader.clone()) } else { None };
         let goes_on = input.messages < input.limit();
-        input.stalled = !goes_on;
+        input.stalled = stalls && !goes_on;
         drop(input);
         self.filled.store(true, Ordering::Relaxed);
         reader.iter().for_each(mark);
@@ -169,11 +173,29 @@ pub struct StreamIn {
     pub origin: Arc<Origin>,
     /// Being read.
     current: Option<InPiece>,
+    /// We took the turn of reading; the engine may have it back already (S-7).
+    direct: bool,
+    /// The turn stays with us while we sleep.
+    keeps: bool,
+    /// Waits that followed each other soon, and when the last one was.
+    streak: u32,
+    waited_at: Option<Instant>,
+    born: u64,
 }
 
 impl StreamIn {
     pub fn new(shared: Arc<Stream>, publishes: bool, origin: Arc<Origin>) -> StreamIn {
-        StreamIn { shared, publishes, origin, current: None }
+        StreamIn {
+            shared,
+            publishes,
+            origin,
+            current: None,
+            direct: false,
+            keeps: false,
+            streak: 0,
+            waited_at: None,
+            born: fork::generation(),
+        }
     }
 
     pub fn set_rcvhwm(&mut self, rcvhwm: i64) {
@@ -187,8 +209,54 @@ impl StreamIn {
         }
     }
 
+    /// A program begins to wait for this one connection: what it may read by itself, if it is worth it.
+    pub fn wait_directly(&mut self) -> Option<Arc<Stream>> {
+        let now = Instant::now();
+        let soon = self.waited_at.replace(now).is_some_and(|at| now - at < TICK);
+        self.streak = if soon { self.streak.saturating_add(1) } else { 0 };
+        self.direct =
+            (self.streak >= STREAK || self.direct && self.shared.has_turn()) && self.shared.take_turn();
+        self.direct.then(|| self.shared.clone())
+    }
+
+    /// Others wait as well, and would not hear of what one of them reads: the engine tells all of them.
+    pub fn wait_among_others(&mut self) {
+        self.streak = 0;
+        self.give_back();
+    }
+
+    /// Whether the turn stays with us when we sleep.
+    pub fn keep_turn(&mut self, keeps: bool) {
+        self.keeps = keeps;
+    }
+
+    pub fn is_direct(&self) -> bool {
+        self.direct
+    }
+
+    fn give_back(&mut self) {
+        // In a forked child the lock may be held by a thread that is not here.
+        if std::mem::take(&mut self.direct) && fork::is_ours(self.born) {
+            self.shared.give_back(&mut self.shared.intake.lock());
+        }
+    }
+
+    /// It is our turn to read, and nothing is queued. True: something is now.
+    fn read_here(&mut self) -> bool {
+        if !self.direct {
+            return false;
+        }
+        let found = self.shared.read_here(false);
+        self.direct = found != super::Found::NotOurs;
+        found == super::Found::Message
+    }
+
     /// Makes the next piece the one being read. False: there is none.
     fn next_piece(&mut self) -> bool {
+        self.queued_piece() || self.read_here() && self.queued_piece()
+    }
+
+    fn queued_piece(&mut self) -> bool {
         let emptied = match self.current.take() {
             Some(InPiece::Run(run)) => run.bytes,
             _ => Vec::new(),
@@ -198,6 +266,7 @@ impl StreamIn {
             if emptied.capacity() <= KEPT_BYTES && emptied.capacity() > input.spare.capacity() {
                 input.spare = emptied;
             }
+            self.shared.filled.store(false, Ordering::Relaxed);
             return false;
         };
         if emptied.capacity() > input.spare.capacity() {
@@ -246,7 +315,15 @@ impl StreamIn {
             Found::Small(header) => self.read_small(header, sink),
             Found::Large => self.read_large(sink),
             Found::Nothing if self.has_ended() => Read::Ended,
-            Found::Nothing => Read::Empty,
+            Found::Nothing => {
+                if self.direct
+                    && let Some(mut intake) = self.shared.intake.try_lock()
+                    && intake.turn.callers
+                {
+                    intake.ask_for_blank(sink);
+                }
+                Read::Empty
+            }
         }
     }
 
@@ -274,7 +351,7 @@ impl StreamIn {
     fn read_large(&mut self, sink: &mut dyn Sink) -> Read {
         let Some(InPiece::Frame { payload, more }) = self.current.take() else { return Read::Empty };
         let bytes = payload.bytes().len();
-        if sink.borrows(bytes) {
+        if matches!(payload, Payload::Foreign(_)) || sink.borrows(bytes) {
             sink.owned(payload, more);
             return Read::Frame { more, bytes: bytes as u64 };
         }
@@ -319,6 +396,12 @@ impl StreamIn {
                 _ => return State::Frame,
             }
         }
+        let queued = self.queued();
+        // Before a sleep everything was read.
+        if queued == State::Empty && !self.keeps && self.read_here() { State::Frame } else { queued }
+    }
+
+    fn queued(&self) -> State {
         let input = self.shared.input.lock();
         match (input.pieces.is_empty(), input.ended) {
             (false, _) => State::Frame,
@@ -339,6 +422,9 @@ impl StreamIn {
 
     /// Asks to be marked when something comes. False: there is something.
     pub fn sleep(&mut self) -> bool {
+        if !self.keeps {
+            self.give_back();
+        }
         if self.state() != State::Empty {
             return false;
         }
@@ -352,6 +438,7 @@ impl StreamIn {
 
     /// Takes nothing more; what has come can still be read.
     pub fn part(&mut self) {
+        self.give_back();
         let mut input = self.shared.input.lock();
         input.closed = true;
         input.ended = true;

@@ -19,10 +19,11 @@ use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use shmzmq_zmtp::{Command, Header, MAX_PARTS, MAX_TOPIC_BYTES, MAX_UNKNOWN, ProtocolError, encode_pong};
 
+use super::turn::Turn;
 use super::{InPiece, Run, Stream};
 use crate::channel::Channel;
 use crate::failure::{Failure, Tell};
-use crate::message::Payload;
+use crate::message::{Blank, Payload, Sink};
 
 const BUFFER_MIN: usize = 8 * 1024;
 const BUFFER_MAX: usize = 128 * 1024;
@@ -35,9 +36,16 @@ type Step<T> = Result<T, Failure>;
 
 /// A large frame of which not all has come.
 struct Large {
-    bytes: Vec<u8>,
+    memory: Memory,
+    filled: usize,
     len: usize,
     more: bool,
+}
+
+enum Memory {
+    Own(Vec<u8>),
+    /// The object that a receive will return.
+    Blank(Blank),
 }
 
 /// What was found for the engine to act on.
@@ -90,6 +98,20 @@ pub struct Intake {
     unknown: u32,
     pub signs: Signs,
     stalled: bool,
+    /// Whole messages were queued.
+    pushed: bool,
+    /// Whose turn reading is (S-7), see turn.rs.
+    pub turn: Turn,
+    /// Of the last large frame; memory for the next one, if it is as large.
+    last_large: usize,
+    blank: Option<Blank>,
+}
+
+impl Signs {
+    /// The engine has to act now.
+    pub fn are_urgent(&self) -> bool {
+        self.answers || self.peer_ttl.is_some() || self.unknown > 0
+    }
 }
 
 impl Intake {
@@ -121,12 +143,56 @@ impl Intake {
         self.channel = None;
     }
 
+    pub fn channel(&self) -> Option<Arc<Channel>> {
+        self.channel.clone()
+    }
+
+    /// The connection, if a caller may read it.
+    pub fn lendable(&self) -> Option<Arc<Channel>> {
+        let plain = !self.raw && !self.publishes && self.turn.failure.is_none();
+        if plain { self.channel.clone() } else { None }
+    }
+
+    pub fn is_inside_large(&self) -> bool {
+        self.large.is_some()
+    }
+
+    /// Whether whole messages were queued since this was asked last.
+    pub fn take_pushed(&mut self) -> bool {
+        std::mem::take(&mut self.pushed)
+    }
+
+    /// Caller: what comes next may be read into the memory that it would be copied to.
+    pub fn ask_for_blank(&mut self, sink: &mut dyn Sink) {
+        if let Some(large) = &mut self.large {
+            let begun = matches!(large.memory, Memory::Own(_)) && large.filled <= large.len / 4;
+            // S-5: it is touched as far as bytes come.
+            if begun
+                && large.len <= AHEAD
+                && let Some(blank) = sink.blank(large.len)
+            {
+                large.move_to(blank);
+            }
+        } else if (LARGE_MIN..=AHEAD).contains(&self.last_large)
+            && self.blank.as_ref().is_none_or(|blank| blank.len() != self.last_large)
+        {
+            self.blank = sink.blank(self.last_large);
+        }
+    }
+
+    pub fn forget_blank(&mut self) {
+        self.blank = None;
+    }
+
     /// Reads at most `rounds` times. `to_end`: until nothing comes, since the end may be there.
     pub fn read(&mut self, stream: &Stream, rounds: usize, to_end: bool) -> Step<Came> {
         let Some(channel) = self.channel.clone() else { return Ok(Came::Dry) };
         for _ in 0..rounds {
             if self.stalled {
                 return Ok(Came::Stalled);
+            }
+            if self.turn.callers && self.pushed {
+                return Ok(Came::Some);
             }
             let received = match self.large {
                 Some(_) => self.receive_large(&channel),
@@ -146,7 +212,7 @@ impl Intake {
                 }
                 Err(errno) => return Err(Failure::gone(errno)),
             };
-            if let Some(large) = self.large.take_if(|large| large.bytes.len() == large.len) {
+            if let Some(large) = self.large.take_if(|large| large.filled == large.len) {
                 self.take_large(stream, large)?;
             }
             match self.raw {
@@ -178,14 +244,10 @@ impl Intake {
     /// The same for the rest of a large frame; what is behind it comes along.
     fn receive_large(&mut self, channel: &Channel) -> Result<(usize, usize), Errno> {
         let Some(large) = &mut self.large else { return Ok((0, 0)) };
-        if large.bytes.len() == large.bytes.capacity() {
-            large.grow(1)?;
-        }
-        let left = large.len - large.bytes.len();
-        let spare = large.bytes.spare_capacity_mut();
-        let room = spare.len().min(left);
+        let (at, room) = large.spare()?;
+        let left = large.len - large.filled;
         let mut slices = [
-            libc::iovec { iov_base: spare.as_mut_ptr().cast(), iov_len: room },
+            libc::iovec { iov_base: at.cast(), iov_len: room },
             libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 },
         ];
         if room == left {
@@ -198,9 +260,9 @@ impl Intake {
         }
         let bytes = receive_into(channel, &mut slices)?;
         let own = bytes.min(room);
-        // SAFETY: the kernel has just filled that many bytes behind the lengths.
+        // SAFETY: the kernel has just filled that many bytes behind what was filled.
         unsafe {
-            large.bytes.set_len(large.bytes.len() + own);
+            large.add(own);
             self.buffer.set_len(self.buffer.len() + bytes - own);
         }
         Ok((bytes, room + slices[1].iov_len))
@@ -222,7 +284,7 @@ impl Intake {
     pub fn push_bytes(&mut self, stream: &Stream) {
         let payload = Payload::from(&self.buffer[..]);
         self.buffer.clear();
-        if !stream.push_input(std::iter::once(InPiece::Frame { payload, more: false })) {
+        if !stream.push_input(std::iter::once(InPiece::Frame { payload, more: false }), true) {
             self.stalled = true;
         }
     }
@@ -341,9 +403,18 @@ impl Intake {
     /// What of the frame has come goes to memory of its own; the frames before it wait for its end.
     fn begin_large(&mut self, stream: &Stream, header: Header) -> Step<()> {
         let begin = self.scanned + header.header_bytes;
-        let mut large = Large { bytes: Vec::new(), len: header.body_bytes, more: header.more };
-        large.grow(self.buffer.len() - begin).map_err(|_| "no memory for a large frame")?;
-        large.bytes.extend_from_slice(&self.buffer[begin..]);
+        let (len, more) = (header.body_bytes, header.more);
+        let memory = match self.blank.take_if(|blank| blank.len() == len) {
+            Some(blank) => Memory::Blank(blank),
+            None => Memory::Own(Vec::new()),
+        };
+        let mut large = Large { memory, filled: 0, len, more };
+        let first = &self.buffer[begin..];
+        // A caller may have better memory for it, see `ask_for_blank`.
+        if let (Memory::Own(bytes), false) = (&mut large.memory, self.turn.callers) {
+            grow(bytes, len, first.len()).map_err(|_| "no memory for a large frame")?;
+        }
+        large.put(first).map_err(|_| "no memory for a large frame")?;
         // The next header comes with this frame's end; what is read with it is copied, so let it be little.
         self.room = BUFFER_MIN;
         let mut bytes = std::mem::take(&mut self.buffer);
@@ -376,13 +447,15 @@ impl Intake {
 
     fn take_large(&mut self, stream: &Stream, large: Large) -> Step<()> {
         let header = Header { header_bytes: 0, body_bytes: large.len, more: large.more, command: false };
-        self.check_topic(large.bytes.first(), header)?;
-        let payload = Payload::from(large.bytes);
+        self.last_large = large.len;
+        let more = large.more;
+        let payload = large.into_payload();
+        self.check_topic(payload.bytes().first(), header)?;
         // Counted before: what is too much was refused with its header.
-        self.more = large.more;
-        self.parts = if large.more { self.parts + 1 } else { 0 };
-        self.pending.push(InPiece::Frame { payload, more: large.more });
-        if !large.more {
+        self.more = more;
+        self.parts = if more { self.parts + 1 } else { 0 };
+        self.pending.push(InPiece::Frame { payload, more });
+        if !more {
             self.hand_over(stream, None);
         }
         Ok(())
@@ -434,22 +507,82 @@ impl Intake {
     }
 
     fn hand_over(&mut self, stream: &Stream, last: Option<InPiece>) {
-        if !stream.push_input(self.pending.drain(..).chain(last)) {
+        self.pushed = true;
+        // A caller reads when it has nothing, so it never has too much.
+        let stalls = !self.turn.callers;
+        if !stream.push_input(self.pending.drain(..).chain(last), stalls) && stalls {
             self.stalled = true;
         }
     }
 }
 
 impl Large {
-    /// Memory for what comes, but not too far ahead of what has come.
-    fn grow(&mut self, coming: usize) -> Result<(), Errno> {
-        let len = self.bytes.len();
-        if self.bytes.capacity() > len && self.bytes.capacity() - len >= coming {
-            return Ok(());
+    /// Where the next bytes go, and how many of this frame there is room for.
+    fn spare(&mut self) -> Result<(*mut u8, usize), Errno> {
+        let left = self.len - self.filled;
+        match &mut self.memory {
+            // SAFETY: it is as large as the frame, of which so much is filled.
+            Memory::Blank(blank) => Ok((unsafe { blank.at().add(self.filled) }, left)),
+            Memory::Own(bytes) => {
+                if bytes.len() == bytes.capacity() {
+                    grow(bytes, self.len, 1)?;
+                }
+                let spare = bytes.spare_capacity_mut();
+                Ok((spare.as_mut_ptr().cast(), spare.len().min(left)))
+            }
         }
-        let wanted = self.len.min(len + coming.max(len).max(AHEAD));
-        self.bytes.try_reserve_exact(wanted - len).map_err(|_| Errno::NOMEM)
     }
+
+    /// # Safety
+    /// So many bytes were written to where `spare` said.
+    unsafe fn add(&mut self, count: usize) {
+        self.filled += count;
+        if let Memory::Own(bytes) = &mut self.memory {
+            // SAFETY: the caller's word.
+            unsafe { bytes.set_len(self.filled) };
+        }
+    }
+
+    /// The first bytes, which are fewer than the frame's.
+    fn put(&mut self, first: &[u8]) -> Result<(), Errno> {
+        self.filled = first.len();
+        match &mut self.memory {
+            Memory::Own(bytes) => {
+                bytes.try_reserve_exact(first.len()).map_err(|_| Errno::NOMEM)?;
+                bytes.extend_from_slice(first);
+            }
+            // SAFETY: it is as large as the frame.
+            Memory::Blank(blank) => unsafe {
+                std::ptr::copy_nonoverlapping(first.as_ptr(), blank.at(), first.len());
+            },
+        }
+        Ok(())
+    }
+
+    /// Goes on in memory of the frame's size.
+    fn move_to(&mut self, blank: Blank) {
+        if let Memory::Own(bytes) = std::mem::replace(&mut self.memory, Memory::Blank(blank)) {
+            // It was there for less before.
+            let _ = self.put(&bytes);
+        }
+    }
+
+    fn into_payload(self) -> Payload {
+        match self.memory {
+            Memory::Own(bytes) => Payload::from(bytes),
+            Memory::Blank(blank) => blank.into_payload(),
+        }
+    }
+}
+
+/// Memory for what comes, but not too far ahead of what has come.
+fn grow(bytes: &mut Vec<u8>, most: usize, coming: usize) -> Result<(), Errno> {
+    let len = bytes.len();
+    if bytes.capacity() > len && bytes.capacity() - len >= coming {
+        return Ok(());
+    }
+    let wanted = most.min(len + coming.max(len).max(AHEAD));
+    bytes.try_reserve_exact(wanted - len).map_err(|_| Errno::NOMEM)
 }
 
 /// recvmsg(2) without waiting, into memory that nobody has written yet.

@@ -21,6 +21,7 @@
 mod inbound;
 mod intake;
 mod outbound;
+mod turn;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -35,6 +36,7 @@ use crate::signaler::Signaler;
 pub use inbound::{InPiece, Inbound, Run, StreamIn};
 pub use intake::{Came, Intake, Signs};
 pub use outbound::{Outbound, StreamOut, Wrote};
+pub use turn::{Found, TICK};
 
 /// A socket and the slot by which it knows the pipe.
 pub type End = (Arc<Signaler>, usize);

@@ -1,0 +1,158 @@
+"""A program that waits in recv again and again reads its connection itself (S-7); else the engine does.
+
+The peer is a few bytes of ZMTP by hand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket as system_socket
+import threading
+
+import pytest
+
+from kit import CAP, CAP_MS, path_of, wait_readable, wait_until
+
+GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"NULL".ljust(20, b"\0") + bytes(32)
+READY = b"\x05READY\x0bSocket-Type\x00\x00\x00\x04PUSH"
+PING = b"\x04\x0a\x04PING\x00\x00abc"
+PONG = b"\x04\x08\x04PONGabc"
+ROUNDS = 30  # far more than make a program read by itself
+
+pytestmark = pytest.mark.shmzmq_only("pyzmq's programs never read a connection themselves")
+
+
+def frame(body: bytes) -> bytes:
+    return b"\x02" + len(body).to_bytes(8, "big") + body
+
+
+@contextlib.contextmanager
+def a_wire(address):
+    """A PUSH by hand."""
+    kind, where = address
+    with system_socket.socket(kind) as wire:
+        wire.settimeout(CAP)
+        wire.connect(where)
+        wire.sendall(GREETING + bytes([4, len(READY)]) + READY)
+        answer = b""
+        while len(answer) < 66 or len(answer) < 66 + answer[65]:
+            answer += wire.recv(100)
+        yield wire
+
+
+@pytest.fixture(params=["tcp", "ipc"])
+def reader(request, zmq, sockets, ipc):
+    """A PULL and where it is found."""
+    pull = sockets(zmq.PULL, rcvtimeo=CAP_MS)
+    if request.param == "tcp":
+        pull.bind("tcp://127.0.0.1:*")
+        port = int(pull.last_endpoint.decode().rstrip("\0").rpartition(":")[2])
+        return pull, (system_socket.AF_INET, ("127.0.0.1", port))
+    pull.bind(ipc)
+    return pull, (system_socket.AF_UNIX, path_of(ipc))
+
+
+def take_the_turn(pull, wire, size=10):
+    """Sends only what the program waits for already."""
+    bodies = [bytes([number]) * size for number in range(ROUNDS)]
+    got = []
+    task = threading.Thread(target=lambda: got.extend(pull.recv() for _ in range(ROUNDS)))
+    task.start()
+    for number, body in enumerate(bodies):
+        wait_until(lambda number=number: len(got) >= number - 1, "the program has read on")
+        wire.sendall(frame(body))
+    task.join(CAP)
+    assert got == bodies
+
+
+@pytest.mark.parametrize("size", [10, 20_000, 300_000, 1_000_000, 1_500_000])
+def test_messages_of_every_size_come_whole(reader, size):
+    pull, address = reader
+    with a_wire(address) as wire:
+        take_the_turn(pull, wire, size)
+
+
+def test_what_comes_while_the_program_is_away_is_read(zmq, reader):
+    """More than the kernel takes; the program does not call."""
+    pull, address = reader
+    with a_wire(address) as wire:
+        take_the_turn(pull, wire)
+        for _ in range(20):
+            wire.sendall(frame(bytes(1_000_000)))
+        for _ in range(20):
+            assert len(pull.recv()) == 1_000_000
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["blocked", "away"])
+def test_a_ping_is_answered(reader, waits):
+    pull, address = reader
+    with a_wire(address) as wire:
+        take_the_turn(pull, wire)
+        task = threading.Thread(target=pull.recv)
+        if waits:
+            task.start()
+        wire.sendall(PING)
+        assert wire.recv(100) == PONG
+        wire.sendall(frame(b"end"))
+        if waits:
+            task.join(CAP)
+        else:
+            assert pull.recv() == b"end"
+
+
+def test_a_poller_hears_of_what_comes(zmq, reader):
+    pull, address = reader
+    with a_wire(address) as wire:
+        take_the_turn(pull, wire)
+        wire.sendall(frame(b"polled"))
+        wait_readable(zmq, pull)
+        assert pull.recv(zmq.DONTWAIT) == b"polled"
+        take_the_turn(pull, wire)
+
+
+def test_a_program_that_only_looks_finds_what_comes(zmq, reader):
+    pull, address = reader
+    with a_wire(address) as wire:
+        take_the_turn(pull, wire)
+        for size in (10, 500_000):
+            wire.sendall(frame(bytes(size)))
+            found = []
+
+            def look(found=found):
+                with contextlib.suppress(zmq.Again):
+                    found.append(pull.recv(zmq.DONTWAIT))
+                return found
+
+            assert len(wait_until(look, "a message")[0]) == size
+
+
+def test_a_second_peer_is_heard(reader):
+    pull, address = reader
+    with a_wire(address) as first, a_wire(address) as second:
+        take_the_turn(pull, first)
+        second.sendall(frame(b"second"))
+        assert pull.recv() == b"second"
+        first.sendall(frame(b"first"))
+        assert pull.recv() == b"first"
+
+
+def test_a_peer_that_leaves_is_missed_and_its_last_words_are_heard(reader):
+    pull, address = reader
+    with a_wire(address) as wire:
+        take_the_turn(pull, wire)
+        wire.sendall(frame(b"last") + frame(b"words"))
+    assert [pull.recv(), pull.recv()] == [b"last", b"words"]
+    wait_until(lambda: not pull.peers(), "the peer is gone")
+
+
+def test_a_peer_that_breaks_the_protocol_ends_its_connection(reader):
+    pull, address = reader
+    with a_wire(address) as wire:
+        take_the_turn(pull, wire)
+        task = threading.Thread(target=pull.recv)
+        task.start()
+        wire.sendall(b"\xff" * 20)
+        assert wire.recv(100) == b""
+        with a_wire(address) as next_wire:
+            next_wire.sendall(frame(b"end"))
+            task.join(CAP)
