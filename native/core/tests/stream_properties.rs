@@ -417,7 +417,7 @@ fn an_end_does_not_overtake_what_came_just_before_it() {
         scope.spawn(move || {
             for stream in from {
                 let payload = Payload::from(&b"last words"[..]);
-                stream.push_input(std::iter::once(InPiece::Frame { payload, more: false }));
+                stream.push_input(std::iter::once(InPiece::Frame { payload, more: false }), false);
                 stream.end_input();
             }
         });
