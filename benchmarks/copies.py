@@ -113,16 +113,19 @@ def count(rival: Any, manner: Manner, counter: Path, scratch: Path, cap: int = 2
 
 @contextmanager
 def _preloaded(library: Path) -> Iterator[None]:
-    """Children that are started meanwhile have the library before all others."""
-    before = os.environ.get("LD_PRELOAD")
-    os.environ["LD_PRELOAD"] = f"{library}:{before}" if before else str(library)
+    """Children that are started meanwhile have the library before all others, and shmzmq copies by libc."""
+    before = {name: os.environ.get(name) for name in ("LD_PRELOAD", "SHMZMQ_COPY")}
+    others = before["LD_PRELOAD"]
+    os.environ["LD_PRELOAD"] = f"{library}:{others}" if others else str(library)
+    os.environ["SHMZMQ_COPY"] = "libc"
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["LD_PRELOAD"]
-        else:
-            os.environ["LD_PRELOAD"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _link(crowd: Crowd, manner: Manner) -> None:

@@ -7,7 +7,6 @@ Refuses  to know where bytes come from (endpoint_engine.py, test_fuzz_targets.py
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import re
 from typing import get_args
@@ -54,4 +53,4 @@ def expect_whole(it: endpoint.Endpoint, data: bytes) -> None:
     assert it.kind in get_args(endpoint.Kind)
     assert b"\0" not in it.encoded
     assert endpoint.parse(it.encoded) == it == endpoint.parse(it.text)
-    assert hash(dataclasses.replace(it)) == hash(it)
+    assert hash(it._replace()) == hash(it)

@@ -5,6 +5,12 @@
 //! share is stored past them: a line that nobody reads soon need not be fetched before it is written, and
 //! pushes nothing out (docs/design/decisions/0014).
 
+use std::sync::LazyLock;
+
+/// `SHMZMQ_COPY=libc`: for tools that stand before libc's functions, to count copies or to find wrong ones.
+static LIBC_ONLY: LazyLock<bool> =
+    LazyLock::new(|| std::env::var_os("SHMZMQ_COPY").is_some_and(|value| value == "libc"));
+
 /// Below, libc's copy is as good.
 const OWN_MIN: usize = 16 * 1024;
 /// From here on stores go past the caches.
@@ -15,7 +21,7 @@ const PAST_MIN: usize = 8 << 20;
 #[inline]
 pub unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
     #[cfg(target_arch = "x86_64")]
-    if len >= OWN_MIN && std::arch::is_x86_feature_detected!("avx") {
+    if len >= OWN_MIN && std::arch::is_x86_feature_detected!("avx") && !*LIBC_ONLY {
         // SAFETY: the caller's word; the CPU has the instructions.
         return unsafe {
             if len >= PAST_MIN { lines::<true>(from, to, len) } else { lines::<false>(from, to, len) }
