@@ -298,6 +298,30 @@ def test_file_that_is_cut_short_harms_nobody(shown):
     assert process.files() == []
 
 
+AGAIN = """
+import os, time
+import shmzmq as zmq
+from shmzmq import counters
+
+os.environ["SHMZMQ_COUNTERS"] = "0"  # as good as any other reason why there is no file
+first = zmq.Context()
+first.socket(zmq.PAIR)
+del os.environ["SHMZMQ_COUNTERS"]
+second = zmq.Context()
+second.socket(zmq.PAIR)
+deadline = time.monotonic() + 5
+while not counters.look(os.getpid()):
+    assert time.monotonic() < deadline, "no counters file"
+for context in (first, second):
+    context.destroy(linger=0)
+"""
+
+
+def test_later_context_tries_again_what_failed_for_the_first():
+    done = subprocess.run([sys.executable, "-c", AGAIN], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 # --- idle ---------------------------------------------------------------------------------------------------
 
 

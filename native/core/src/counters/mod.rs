@@ -96,12 +96,12 @@ fn say(reason: &str) {
     }
 }
 
-/// A context has its first socket.
+/// A context has its first socket. What prevented the file before may be over: each of them tries again.
 pub fn begin() {
     let mut keeper = KEEPER.lock();
     keeper.users += 1;
-    if keeper.users > 1 || keeper.closed || std::env::var_os("SHMZMQ_COUNTERS").is_some_and(|set| set == "0")
-    {
+    let runs = keeper.thread.as_ref().is_some_and(|(_, handle)| !handle.is_finished());
+    if runs || keeper.closed || std::env::var_os("SHMZMQ_COUNTERS").is_some_and(|set| set == "0") {
         return;
     }
     let shared = Arc::new(Shared::default());
