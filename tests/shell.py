@@ -4,6 +4,7 @@ This file knows how to start, feed and end the command, and nothing of what it d
 """
 
 import contextlib
+import os
 import re
 import signal
 import subprocess
@@ -25,6 +26,27 @@ def shmzmq(*args: object, **more: Any) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         command(*args), capture_output=True, text=True, timeout=CAP_SECONDS, check=False, **more
     )
+
+
+def unread(*args: object) -> "subprocess.CompletedProcess[bytes]":
+    """Run the command with a stdout whose reader has gone.
+
+    Buffered: unbuffered, argparse meets the broken pipe itself and keeps quiet about it.
+    """
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        return subprocess.run(
+            command(*args),
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            env=buffered,
+            timeout=CAP_SECONDS,
+            check=False,
+        )
+    finally:
+        os.close(writing)
 
 
 def _obey_interrupts() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from shell import CAP_SECONDS, running, shmzmq
+from shell import CAP_SECONDS, running, shmzmq, unread
 from shmzmq import demo
 from shmzmq.__main__ import main
 
@@ -347,21 +347,7 @@ def test_children_leave_when_the_parent_is_killed(big_corpus, tmp_path):
 @pytest.mark.parametrize("args", [["--help"], ["demo", "--no-check"]])
 def test_reader_that_has_gone_is_no_traceback(args, corpus):
     paths = [str(corpus)] if args[0] == "demo" else []
-    # Unbuffered, argparse meets the broken pipe itself and keeps quiet about it.
-    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    reading, writing = os.pipe()
-    os.close(reading)
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "shmzmq", *args, *paths],
-            stdout=writing,
-            stderr=subprocess.PIPE,
-            env=buffered,
-            timeout=CAP_SECONDS,
-            check=False,
-        )
-    finally:
-        os.close(writing)
+    done = unread(*args, *paths)
     assert (done.returncode, done.stderr) == (141, b"")
 
 

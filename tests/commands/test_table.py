@@ -2,7 +2,6 @@
 
 import argparse
 import importlib
-import os
 import pkgutil
 import subprocess
 import sys
@@ -10,10 +9,9 @@ import sys
 import pytest
 
 import shmzmq.commands
+from shell import CAP_SECONDS, unread
 from shmzmq.commands import COMMANDS, main
 from shmzmq.commands._failure import Failure
-
-CAP_SECONDS = 30
 
 
 def test_table_names_every_command_module_and_no_other():
@@ -66,20 +64,7 @@ def test_unknown_option_is_one_line_that_names_it_and_exits_2(name, capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_whose_reader_has_gone_is_no_traceback(name):
-    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    reading, writing = os.pipe()
-    os.close(reading)
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "shmzmq", name, "--help"],
-            stdout=writing,
-            stderr=subprocess.PIPE,
-            env=buffered,
-            timeout=CAP_SECONDS,
-            check=False,
-        )
-    finally:
-        os.close(writing)
+    done = unread(name, "--help")
     assert (done.returncode, done.stderr) == (141, b"")
 
 
