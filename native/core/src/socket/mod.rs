@@ -52,7 +52,7 @@ use crate::monitor::Events;
 use crate::options::{ARENA_MAX, HWM_BYTES, Options, RCVHWM, SNDHWM};
 use crate::origin::Origin;
 use crate::pipe::overflow::Policy;
-use crate::pipe::stream::{Found, Stream};
+use crate::pipe::stream::{Caught, Stream};
 use crate::signaler::Signaler;
 use crate::socket::core::Core;
 use crate::socket::pattern::{Pattern, Setting};
@@ -538,9 +538,9 @@ impl Socket {
 fn read_directly(stream: &Stream) -> bool {
     for _ in 0..DIRECT_ROUNDS {
         match stream.read_here(true) {
-            Found::Message => return true,
-            Found::Part => {}
-            Found::Nothing | Found::NotOurs => return false,
+            Caught::Message => return true,
+            Caught::Part => {}
+            Caught::Nothing | Caught::NotOurs => return false,
         }
     }
     // Time-outs and signals are looked after in between.

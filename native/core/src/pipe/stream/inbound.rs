@@ -247,8 +247,8 @@ impl StreamIn {
             return false;
         }
         let found = self.shared.read_here(false);
-        self.direct = found != super::Found::NotOurs;
-        found == super::Found::Message
+        self.direct = found != super::Caught::NotOurs;
+        found == super::Caught::Message
     }
 
     /// Makes the next piece the one being read. False: there is none.

@@ -36,7 +36,7 @@ use crate::signaler::Signaler;
 pub use inbound::{InPiece, Inbound, Run, StreamIn};
 pub use intake::{Came, Intake, Signs};
 pub use outbound::{Outbound, StreamOut, Wrote};
-pub use turn::{Found, TICK};
+pub use turn::{Caught, TICK};
 
 /// A socket and the slot by which it knows the pipe.
 pub type End = (Arc<Signaler>, usize);

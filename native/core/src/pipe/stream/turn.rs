@@ -48,7 +48,7 @@ pub struct Turn {
 
 /// What a caller's read found.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Found {
+pub enum Caught {
     /// Something was queued.
     Message,
     /// Nothing that is whole, and nothing is left.
@@ -107,23 +107,23 @@ impl Stream {
     }
 
     /// Caller: reads what is there. A program that only looks reads little, and nothing of a large frame.
-    pub fn read_here(&self, waits: bool) -> Found {
+    pub fn read_here(&self, waits: bool) -> Caught {
         // Another thread reads. Whoever took that for the end would sleep through what it leaves.
-        let Some(mut intake) = self.intake.try_lock() else { return Found::Part };
+        let Some(mut intake) = self.intake.try_lock() else { return Caught::Part };
         let intake = &mut *intake;
         if !intake.turn.callers {
-            return Found::NotOurs;
+            return Caught::NotOurs;
         }
         if !waits && intake.is_inside_large() {
-            return Found::Nothing;
+            return Caught::Nothing;
         }
         intake.turn.reads += 1;
         let came = intake.read(self, if waits { ROUNDS } else { 1 }, false);
         let tells = came.is_err() || intake.signs.are_urgent();
         let found = match (&came, intake.take_pushed()) {
-            (_, true) => Found::Message,
-            (Ok(Came::Some), false) => Found::Part,
-            _ => Found::Nothing,
+            (_, true) => Caught::Message,
+            (Ok(Came::Some), false) => Caught::Part,
+            _ => Caught::Nothing,
         };
         if let Err(failure) = came {
             intake.turn.failure = Some(failure);
