@@ -151,13 +151,8 @@ def _stream(run: Run, crowd: Crowd, cell: Cell) -> None:
 
 def _settle(crowd: Crowd, cell: Cell, seconds: float) -> int:
     """How many rounds last about that long."""
-    cap = max(1, bench.PASS_BYTES // (cell.size * bench.block_length(cell.size)))
-    rounds = 1
-    while True:
-        took = _pass(crowd, cell, rounds).seconds
-        if took >= seconds / 6 or rounds >= cap:
-            return max(1, min(cap, round(rounds * seconds / took)))
-        rounds = min(cap, rounds * 4)
+    cap = bench.pass_rounds(cell.size)
+    return bench.lasting(seconds, lambda rounds: _pass(crowd, cell, rounds).seconds, cap)
 
 
 def _paced(run: Run, crowd: Crowd, cell: Cell) -> None:

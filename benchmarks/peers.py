@@ -76,10 +76,7 @@ def _exchange(run: Run, crowd: Crowd, where: str, count: int) -> None:
 
 
 def _settle(crowd: Crowd, active: bench.Side, seconds: float) -> int:
-    rounds = 10
-    while (took := _pass(crowd, active, rounds)[0]) < seconds / 6:
-        rounds *= 4
-    return max(1, round(rounds * seconds / took))
+    return bench.lasting(seconds, lambda rounds: _pass(crowd, active, rounds)[0])
 
 
 def _pass(crowd: Crowd, active: bench.Side, rounds: int) -> tuple[float, float]:

@@ -6,6 +6,7 @@ every message has a number at its start that the receiver checks, and one word o
 that the pages must really be mapped.
 """
 
+import sys
 from functools import partial
 from typing import Any
 
@@ -62,14 +63,8 @@ def _rate(run: Run, pair: Any, size: int, variant: str) -> float:
 
 def _settle(pair: Any, size: int, variant: str, seconds: float) -> int:
     """How many rounds last about that long. Who queues is bounded by memory, who lends by time alone."""
-    length = bench.block_length(size)
-    cap = max(1, bench.PASS_BYTES // (size * length)) if pair.rival.name in QUEUING else 1 << 24
-    rounds = 1
-    while True:
-        took = _pass(pair, size, rounds, variant)
-        if took >= seconds / 6 or rounds >= cap:
-            return max(1, min(cap, round(rounds * seconds / took)))
-        rounds = min(cap, rounds * 4)
+    cap = bench.pass_rounds(size) if pair.rival.name in QUEUING else sys.maxsize
+    return bench.lasting(seconds, lambda rounds: _pass(pair, size, rounds, variant), cap)
 
 
 def _pass(pair: Any, size: int, rounds: int, variant: str) -> float:

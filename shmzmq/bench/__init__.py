@@ -33,7 +33,18 @@ from .messages import (
     make_block,
     make_message,
 )
-from .pair import PASS_BYTES, Command, Pair, Side, messages_in, reap, settle, stream, verify
+from .pair import (
+    Command,
+    Pair,
+    Side,
+    lasting,
+    messages_in,
+    pass_rounds,
+    reap,
+    settle,
+    stream,
+    verify,
+)
 from .rivals import RIVALS, SPIN_US, PipeRival, QueueRival, Rival, ShmzmqRival, ZmqRival, rival_named
 from .worker import Worker, child, obey, pin
 
@@ -45,7 +56,6 @@ __all__ = [
     "Command",
     "End",
     "HEAD",
-    "PASS_BYTES",
     "Pair",
     "PipeRival",
     "QueueRival",
@@ -65,10 +75,12 @@ __all__ = [
     "drain",
     "echo",
     "halt",
+    "lasting",
     "make_block",
     "make_message",
     "messages_in",
     "obey",
+    "pass_rounds",
     "perf",
     "pin",
     "ping",
