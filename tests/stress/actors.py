@@ -179,6 +179,7 @@ class Sender(Actor):
     def turn(self) -> None:
         if self.paused:
             self.poller.poll(TICK_MS)
+            self.kinds[PUB].get(zmq.EVENTS)  # a publisher takes in who subscribed when it is called
         while self.kinds[DEALER].poll(0):
             self.take_answer()
         if not self.paused:
