@@ -17,7 +17,6 @@ import itertools
 import multiprocessing.forkserver
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
@@ -43,7 +42,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+STDERR = pytest.StashKey[int]()
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    # Nothing is captured yet: what is written here is seen, whatever becomes of the process.
+    config.stash[STDERR] = os.dup(2)
     config.addinivalue_line(
         "markers", "shmzmq_only(why): shmzmq differs from pyzmq on purpose; deselected with --backend pyzmq"
     )
@@ -115,13 +119,20 @@ def lasting_helpers() -> None:
     resource_tracker.ensure_running()
 
 
+@pytest.fixture
+def backstop(pytestconfig: pytest.Config) -> Callable[[float], None]:
+    """A function that has the process end after so many seconds, with the stacks of all threads."""
+    stderr = pytestconfig.stash[STDERR]
+    return lambda seconds: faulthandler.dump_traceback_later(seconds, exit=True, file=stderr)
+
+
 @pytest.fixture(autouse=True)
-def leaves_nothing(request: pytest.FixtureRequest) -> Iterator[None]:
+def leaves_nothing(request: pytest.FixtureRequest, backstop: Callable[[float], None]) -> Iterator[None]:
     """Fail the test that leaves an fd, a thread, a child process or a shared segment behind."""
     if "zmq" in request.fixturenames:
         request.getfixturevalue("zmq")
     before = kit.Possessions()
-    faulthandler.dump_traceback_later(BACKSTOP_SECONDS, exit=True, file=sys.__stderr__)
+    backstop(BACKSTOP_SECONDS)
     yield
     faulthandler.cancel_dump_traceback_later()
     gained: list[str] = []

@@ -11,12 +11,10 @@ memory of one process (the queue before a connection) dies with it, by design.
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import functools
 import os
 import random
 import re
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -399,8 +397,8 @@ class Stage:
 
 
 @pytest.fixture
-def stage(run_child, ipc, tmp_path, request):
-    faulthandler.dump_traceback_later(WHOLE_TEST + 30, exit=True, file=sys.__stderr__)  # not conftest's
+def stage(run_child, ipc, tmp_path, request, backstop):
+    backstop(WHOLE_TEST + 30)  # longer than conftest's
     print(f"replay with SHMZMQ_SEED={SEED} SHMZMQ_STRESS_KILLS={KILLS}")
     before = set(os.listdir("/dev/shm"))
     yield Stage(run_child, ipc, tmp_path, random.Random(f"{SEED} {request.node.name}"))

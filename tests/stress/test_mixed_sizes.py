@@ -6,10 +6,8 @@
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import random
-import sys
 
 import mixed_sizes
 import pytest
@@ -27,10 +25,10 @@ pytestmark = [
 ]
 
 
-def test_mixed_sizes_with_kills_and_held_frames_tear_nothing_and_leave_memory_flat():
+def test_mixed_sizes_with_kills_and_held_frames_tear_nothing_and_leave_memory_flat(backstop):
     if mixed_sizes.footprint.available() < MEMORY:
         pytest.skip(f"needs {MEMORY >> 20} MiB of memory to be safe from itself")
-    faulthandler.dump_traceback_later(WHOLE_TEST + 30, exit=True, file=sys.__stderr__)  # not conftest's
+    backstop(WHOLE_TEST + 30)  # longer than conftest's
     print(f"replay with SHMZMQ_SEED={SEED} SHMZMQ_SOAK_SECONDS={SECONDS:g} SHMZMQ_SOAK_LARGEST={LARGEST}")
     ledger = mixed_sizes.run(SECONDS, SEED, LARGEST, os.environ.get("SHMZMQ_SOAK_REPORT"))
     print(mixed_sizes.table(ledger))

@@ -7,13 +7,11 @@ of no byte at all carry nothing: they are counted. `SHMZMQ_STRESS_MESSAGES` sets
 
 from __future__ import annotations
 
-import faulthandler
 import itertools
 import mmap
 import os
 import random
 import struct
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -173,8 +171,8 @@ def once_each(marks: list[bytes]) -> int:
 # --- the test ----------------------------------------------------------------------------------------------
 
 
-def test_every_message_arrives_whole_once_and_in_order(ipc, run_child, tmp_path):
-    faulthandler.dump_traceback_later(CAP + 60, exit=True, file=sys.__stderr__)  # instead of conftest's
+def test_every_message_arrives_whole_once_and_in_order(ipc, run_child, tmp_path, backstop):
+    backstop(CAP + 60)  # longer than conftest's
     count = MESSAGES // len(SENDERS)
     forms = plans(SEED)
     print(f"replay with SHMZMQ_SEED={SEED} SHMZMQ_STRESS_MESSAGES={MESSAGES}")
