@@ -166,3 +166,38 @@ def test_probe_of_a_bound_path_disturbs_nobody(zmq, sockets, ipc, caplog):
     push.send(b"served")
     expect(pull, b"served")
     assert pull.stats()["handshakes_failed"] == 0
+
+
+ROUNDS = 500
+
+
+@pytest.mark.parametrize("transport", ["ipc", "tcp"])
+def test_request_that_nobody_answers_ends_with_its_time(zmq, sockets, run_child, endpoint):
+    """Over tcp the hint of an earlier reply was never taken back: a spin ended at once, again and again, with
+    the GIL and without a look at the time."""
+    rep = sockets(zmq.REP)
+    rep.bind(endpoint)
+    child = run_child(_asks_twice, rep.last_endpoint)
+    for _ in range(ROUNDS):
+        expect(rep, b"first")
+        rep.send(b"answer")
+    expect(rep, b"second")
+    assert child.hear() == "Again"
+
+
+def _asks_twice(zmq, link, endpoint):
+    context = zmq.Context()
+    req = context.socket(zmq.REQ)
+    req.linger = 0
+    req.spin_us = 1000
+    req.connect(endpoint)
+    for _ in range(ROUNDS):
+        req.send(b"first")
+        expect(req, b"answer")
+    req.rcvtimeo = 50
+    req.send(b"second")
+    try:
+        req.recv()
+    except zmq.Again:
+        link.tell("Again")
+    context.destroy()

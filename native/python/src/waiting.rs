@@ -112,8 +112,12 @@ pub fn wait_for<T>(
     let mut deadline = None;
     let mut timed = false;
     let mut sleep = Sleep::new();
+    // Something may move again and again that is nothing for this call: the next look is then one that knows
+    // its deadline, hears signals, and lets other threads run.
+    let mut vain = false;
     loop {
-        if !core.spin_briefly(interest, SPIN_WITH_GIL) {
+        vain = !vain && core.spin_briefly(interest, SPIN_WITH_GIL);
+        if !vain {
             if !timed {
                 let timeout = timeout.map_or_else(|| core.option(option), Ok)?;
                 deadline = Options::timeout(timeout).map(|timeout| Instant::now() + timeout);

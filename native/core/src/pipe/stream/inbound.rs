@@ -137,8 +137,8 @@ impl Stream {
         let reader = if std::mem::take(&mut input.asleep) { Some(input.reader.clone()) } else { None };
         let goes_on = input.messages < input.limit();
         input.stalled = stalls && !goes_on;
-        drop(input);
         self.filled.store(true, Ordering::Relaxed);
+        drop(input);
         reader.iter().for_each(mark);
         goes_on
     }
@@ -149,8 +149,8 @@ impl Stream {
         input.ended = true;
         input.asleep = false;
         let reader = input.reader.clone();
-        drop(input);
         self.filled.store(true, Ordering::Relaxed);
+        drop(input);
         mark(&reader);
     }
 
@@ -406,7 +406,11 @@ impl StreamIn {
         match (input.pieces.is_empty(), input.ended) {
             (false, _) => State::Frame,
             (true, true) => State::Ended,
-            (true, false) => State::Empty,
+            (true, false) => {
+                // Or every spin would end at once, for what was read long ago.
+                self.shared.filled.store(false, Ordering::Relaxed);
+                State::Empty
+            }
         }
     }
 
