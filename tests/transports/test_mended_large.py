@@ -5,7 +5,10 @@ One test per bug; its docstring says what happened.
 
 from __future__ import annotations
 
+import ctypes
+import resource
 import select
+import signal
 
 import pytest
 
@@ -269,3 +272,74 @@ def test_receiver_that_holds_all_it_gets_does_not_starve_its_sender(zmq, sockets
         push.send(body(number, size))
         held.append(pull.recv(copy=False))
     assert [bytes(memoryview(frame)[:4]) for frame in held] == [b"%04d" % number for number in range(8)]
+
+
+# --- announcements ------------------------------------------------------------------------------------------
+
+FDS = 64
+PULLS = 6
+SIZES = [base << power for power in range(6) for base in (8 * KIB, 12 * KIB)]  # each has segments of its own
+
+
+def test_segment_that_cannot_be_announced_now_is_announced_later(zmq, run_child, new_endpoint):
+    """unix(7), ETOOMANYREFS: more fds of this user are under way than a process may have. The connection was
+    never written to again, and never ended."""
+    endpoints = [new_endpoint("ipc") for _ in range(PULLS)]
+    pulls = run_child(_receives_all, endpoints)
+    pulls.hear()
+    push = run_child(_announces_more_than_may_be_under_way, endpoints)
+    push.hear()
+    pulls.signal(signal.SIGSTOP)
+    push.tell("they are stopped")
+    assert push.hear() < PULLS * len(SIZES)
+    pulls.signal(signal.SIGCONT)
+    push.result()
+    assert pulls.result() == sorted(SIZES * PULLS)
+
+
+def _receives_all(zmq, link, endpoints):
+    with zmq.Context() as context:
+        poller = zmq.Poller()
+        for endpoint in endpoints:
+            pull = context.socket(zmq.PULL)
+            pull.bind(endpoint)
+            poller.register(pull, zmq.POLLIN)
+        link.tell("bound")
+        sizes = []
+        while len(sizes) < PULLS * len(SIZES):
+            ready = poller.poll(CAP_MS)
+            assert ready, f"waited {CAP_MS} ms after {len(sizes)} messages"
+            sizes += [len(pull.recv()) for pull, _ in ready]
+        context.destroy()
+    return sorted(sizes)
+
+
+def _announces_more_than_may_be_under_way(zmq, link, endpoints):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FDS, FDS))
+    be_bound_by_limits()
+    with zmq.Context() as context:
+        push = context.socket(zmq.PUSH)
+        for endpoint in endpoints:
+            push.connect(endpoint)
+        wait_until(lambda: [peer["transport"] for peer in push.peers()] == ["ring"] * PULLS, "rings")
+        link.tell("connected")
+        link.hear()
+        push.sndtimeo = 200
+        messages = [bytes(size) for size in SIZES for _ in range(PULLS)]
+        with expect_error(zmq, "EAGAIN"):
+            while messages:
+                push.send(messages[-1])
+                messages.pop()
+        link.tell(PULLS * len(SIZES) - len(messages))
+        push.sndtimeo = CAP_MS
+        for message in messages:
+            push.send(message)
+
+
+def be_bound_by_limits():
+    """capabilities(7): without CAP_SYS_ADMIN and CAP_SYS_RESOURCE."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    assert libc.capget(header, sets) == 0
+    sets[0] &= ~(1 << 21 | 1 << 24)
+    assert libc.capset(header, sets) == 0

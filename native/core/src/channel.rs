@@ -75,7 +75,8 @@ impl Channel {
                 Ok(sent) => sent,
                 Err(Errno::AGAIN | Errno::INTR) => 0,
                 Err(errno) => {
-                    outbox.broken = true;
+                    // Without a peer nothing goes any more. Other refusals (ETOOMANYREFS of fds under way) pass.
+                    outbox.broken = is_end(errno);
                     return Err(errno);
                 }
             };
@@ -113,7 +114,11 @@ impl Channel {
                 }
                 Err(Errno::AGAIN) => return,
                 Err(Errno::INTR) => {}
-                Err(_) => {
+                Err(errno) => {
+                    // What waited is promised to the reader, and nobody sends it again.
+                    if !is_end(errno) {
+                        self.shutdown();
+                    }
                     outbox.broken = true;
                     outbox.waiting.clear();
                     return;
@@ -154,6 +159,11 @@ impl Channel {
         }
         Ok(message.bytes)
     }
+}
+
+/// True if it says that there is no peer any more, which our reader hears too.
+pub fn is_end(errno: Errno) -> bool {
+    matches!(errno, Errno::PIPE | Errno::CONNRESET)
 }
 
 fn send_some(fd: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<usize, Errno> {

@@ -8,12 +8,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use shmzmq_shm::arena::{Arena, Block, PeerId, SEGMENTS_MAX, Short};
 use shmzmq_shm::layout::JUMP_BYTES;
 use shmzmq_shm::ring::{Described, Descriptor, Left, Part};
 
 use super::ring::{MappedTx, RingOut};
 use super::{How, Write};
+use crate::channel::is_end;
 use crate::copy::copy;
 use crate::error::Error;
 use crate::handshake;
@@ -37,6 +39,8 @@ pub enum Want {
     Half,
     /// Memory, whoever gives it back: what one reader may have depends on what is left.
     Memory,
+    /// That an fd can be sent: nobody tells when.
+    Fd,
 }
 
 #[inline(always)]
@@ -143,8 +147,14 @@ impl RingOut {
             if self.announced.len() + new.len() > SEGMENTS_MAX {
                 self.forget_segments();
             }
-            if !new.into_iter().all(|segment| self.announce(segment)) {
-                return Write::Gone;
+            match new.into_iter().try_for_each(|segment| self.announce(segment)) {
+                Ok(()) => {}
+                Err(errno) if is_end(errno) => return Write::Gone,
+                // No fd for a copy of the segment's, or too many are under way.
+                Err(_) => {
+                    self.want = Want::Fd;
+                    return Write::Full;
+                }
             }
         }
         let mut descriptors = Vec::with_capacity(blocks.len());
@@ -242,16 +252,15 @@ impl RingOut {
 
     /// The reader learns of a segment, and in its ring, before the first message that lies there, to wait
     /// for it: so a message that it begins to read is all there.
-    fn announce(&mut self, segment: u32) -> bool {
+    fn announce(&mut self, segment: u32) -> Result<(), Errno> {
         let channel = &self.channel;
         let announced =
             self.arena.announce(segment, |fd, bytes| channel.send(handshake::arena(segment, bytes), &[fd]));
-        let announced = matches!(announced, Some(Ok(())));
-        if announced {
-            self.announced.push(segment);
-            self.tx.need(segment);
-        }
-        announced
+        // Blocks of it are held by the caller: it is there.
+        announced.unwrap_or(Err(Errno::BADF))?;
+        self.announced.push(segment);
+        self.tx.need(segment);
+        Ok(())
     }
 
     /// The reader forgets segments that are given up.

@@ -424,9 +424,9 @@ impl RingOut {
         if self.want == Want::Half { self.patience } else { Duration::ZERO }
     }
 
-    /// The last refusal was for want of memory, not of room in the ring.
+    /// The last refusal was for want of memory or fds, not of room in the ring.
     pub fn is_starved(&self) -> bool {
-        self.want == Want::Memory
+        matches!(self.want, Want::Memory | Want::Fd)
     }
 
     /// Arms WAITING. False: something moved, try again.
@@ -435,6 +435,8 @@ impl RingOut {
             Want::Ring => {}
             Want::Half => return self.arena.arm_peer(self.peer_id, true),
             Want::Memory => return self.arena.arm(),
+            // Who is starved looks again now and then.
+            Want::Fd => return true,
         }
         // A poisoned ring is left to its session.
         // So is one whose reader has closed: nothing will move there.
