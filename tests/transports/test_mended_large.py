@@ -274,6 +274,39 @@ def test_receiver_that_holds_all_it_gets_does_not_starve_its_sender(zmq, sockets
     assert [bytes(memoryview(frame)[:4]) for frame in held] == [b"%04d" % number for number in range(8)]
 
 
+# --- memory -------------------------------------------------------------------------------------------------
+
+
+def test_message_of_two_frames_waits_for_room_for_both(zmq, run_child, ipc):
+    """The block of the first was given back when there was none for the second, and that was taken for room:
+    the call looked for ever, with the socket's lock and the GIL."""
+    child = run_child(_sends_two_where_one_fits, ipc)
+    assert child.result() == ["Again", "Again", "sent"]
+
+
+def _sends_two_where_one_fits(zmq, link, endpoint):
+    told = []
+    with zmq.Context() as context:
+        push, pull = context.socket(zmq.PUSH), context.socket(zmq.PULL)
+        push.arena_max = 16 * MIB
+        pull.bind(endpoint)
+        push.connect(endpoint)
+        marry(push, pull)
+        push.send(bytes(7 * MIB))
+        held = pull.recv(copy=False)
+        push.sndtimeo = 50
+        for flags in (zmq.DONTWAIT, 0):
+            with expect_error(zmq, "EAGAIN"):
+                push.send_multipart([bytes(5 * MIB)] * 2, flags)
+            told.append("Again")
+        del held
+        push.sndtimeo = CAP_MS
+        push.send_multipart([bytes(5 * MIB)] * 2)
+        assert [len(frame) for frame in pull.recv_multipart()] == [5 * MIB] * 2
+        context.destroy()
+    return [*told, "sent"]
+
+
 # --- announcements ------------------------------------------------------------------------------------------
 
 FDS = 64

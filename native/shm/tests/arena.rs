@@ -630,6 +630,22 @@ fn waiting_for_more_than_may_ever_be_there_is_refused_at_once() {
     assert!(arena.alloc(8192).is_ok());
 }
 
+#[test]
+fn blocks_for_all_or_for_none_and_what_none_left_behind_is_no_news() {
+    let _turn = turn();
+    let arena = quiet();
+    arena.set_max(MIB);
+    let held: Vec<_> = (0..64).map(|_| arena.alloc(8192).unwrap()).collect();
+    let lens = [8192; 65];
+    assert_eq!(arena.alloc_all(&lens).unwrap_err(), Short::Wait);
+    assert!(arena.arm(), "nothing came back");
+    let rest = arena.alloc_all(&lens[1..]).unwrap();
+    assert_eq!(rest.iter().map(|block| block.at()).collect::<BTreeSet<_>>().len(), 64);
+    drop(held);
+    assert!(!arena.arm(), "something came back");
+    assert_eq!(arena.alloc_all(&lens[1..]).unwrap().len(), 64);
+}
+
 /// Each segment is an fd of the owner and a mapping of every reader.
 #[test]
 fn what_is_left_of_a_limit_is_not_filled_with_segments_of_a_block_each() {

@@ -180,38 +180,42 @@ impl RingOut {
 
     /// A block for each large frame, filled.
     fn blocks(&mut self, parts: &[Part]) -> Result<Vec<(Arc<Block>, usize)>, Short> {
-        let mut blocks: Vec<(Arc<Block>, usize)> = Vec::with_capacity(1);
+        let mut blocks: Vec<(Option<Arc<Block>>, usize)> = Vec::with_capacity(1);
+        let mut copies = Vec::new();
         for (index, part) in parts.iter().enumerate().filter(|(_, part)| part.len > INLINE_MAX) {
             let own = part.block().filter(|block| {
-                let twice = blocks.iter().any(|(other, _)| Arc::ptr_eq(other, block));
+                let is_it = |other: &Arc<Block>| Arc::ptr_eq(other, block);
+                let twice = blocks.iter().filter_map(|(other, _)| other.as_ref()).any(is_it);
                 !twice && self.arena.may_name(self.peer_id, block)
             });
-            let block = match own {
-                Some(block) => block,
-                None => self.copied(index, part)?,
-            };
-            blocks.push((block, part.len));
+            if own.is_none() {
+                copies.push((index, part));
+            }
+            blocks.push((own, part.len));
         }
-        Ok(blocks)
+        let mut copied = self.copies(&copies)?.into_iter();
+        Ok(blocks.into_iter().filter_map(|(own, len)| Some((own.or_else(|| copied.next())?, len))).collect())
     }
 
-    /// The one copy of a frame, which other peers may share.
-    fn copied(&mut self, index: usize, part: &Part) -> Result<Arc<Block>, Short> {
-        if let Some(block) = self.arena.staged(index, part.at)
-            && self.arena.may_name(self.peer_id, &block)
-        {
-            return Ok(block);
+    /// The one copy of each of these frames, which other peers may share; all or none.
+    fn copies(&mut self, frames: &[(usize, &Part)]) -> Result<Vec<Arc<Block>>, Short> {
+        let known = |(index, part): &(usize, &Part)| {
+            self.arena.staged(*index, part.at).filter(|block| self.arena.may_name(self.peer_id, block))
+        };
+        let mut blocks: Vec<Option<Arc<Block>>> = frames.iter().map(known).collect();
+        let news: Vec<usize> = (0..frames.len()).filter(|at| blocks[*at].is_none()).collect();
+        let lens: Vec<usize> = news.iter().map(|at| frames[*at].1.len).collect();
+        let may = lens.iter().all(|len| self.arena.may_lend(self.peer_id, *len));
+        let made = if may { self.arena.alloc_all(&lens) } else { Err(Short::Wait) };
+        for (at, block) in news.into_iter().zip(made.inspect_err(|_| self.want = Want::Memory)?) {
+            let (index, part) = frames[at];
+            // SAFETY: the caller keeps the part readable; the block is new, has room for it, and nobody else
+            // knows it.
+            unsafe { copy(part.at, block.at(), part.len) };
+            self.arena.stage(index, part.at, &block);
+            blocks[at] = Some(block);
         }
-        if !self.arena.may_lend(self.peer_id, part.len) {
-            self.want = Want::Memory;
-            return Err(Short::Wait);
-        }
-        let block = self.arena.alloc(part.len).inspect_err(|_| self.want = Want::Memory)?;
-        // SAFETY: the caller keeps the part readable; the block is new, has room for it, and nobody else
-        // knows it.
-        unsafe { copy(part.at, block.at(), part.len) };
-        self.arena.stage(index, part.at, &block);
-        Ok(block)
+        Ok(blocks.into_iter().flatten().collect())
     }
 
     /// The reader has enough of our memory and gives some back now and then: a moment's wait for a warm block
@@ -277,10 +281,8 @@ impl RingOut {
 
     /// For a write to several pipes: the copies that they will share.
     pub fn stage(&mut self, parts: &[Part]) -> Result<(), Short> {
-        parts
-            .iter()
-            .enumerate()
-            .filter(|(_, part)| part.len > INLINE_MAX && !part.is_in_block())
-            .try_for_each(|(index, part)| self.copied(index, part).map(drop))
+        let copied = |(_, part): &(usize, &Part)| part.len > INLINE_MAX && !part.is_in_block();
+        let frames: Vec<(usize, &Part)> = parts.iter().enumerate().filter(copied).collect();
+        self.copies(&frames).map(drop)
     }
 }

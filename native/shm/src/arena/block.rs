@@ -132,9 +132,10 @@ impl Usage {
 }
 
 impl State {
-    /// A handle to a block that has none.
-    pub(super) fn handle(&mut self, arena: &Arc<Arena>, block: u32, exports: Arc<Exports>) -> Arc<Block> {
+    /// A handle to a block that has none. None: its segment is gone.
+    pub(super) fn handle(&mut self, arena: &Arc<Arena>, block: u32) -> Option<Arc<Block>> {
         let row = &mut self.rows[block as usize];
+        let exports = self.segments.get(&row.segment)?.exports.clone();
         row.held = true;
         let made = Arc::new(Block {
             arena: arena.clone(),
@@ -148,6 +149,6 @@ impl State {
             exports,
         });
         row.handle = Arc::downgrade(&made);
-        made
+        Some(made)
     }
 }

@@ -182,7 +182,27 @@ impl Arena {
         let dropped = self.dropped.get_or_init(HeapReturns::default);
         let mut state = self.lock();
         returns_of(&mut state, dropped);
-        state.alloc(self, len as u64)
+        let block = state.claim(len as u64)?;
+        state.handle(self, block).ok_or(Short::Wait)
+    }
+
+    /// A block for each of `lens`, or none at all and why. One by one, what a caller let go of again would be
+    /// news to itself: `arm` would say that a block came back, for ever.
+    pub fn alloc_all(self: &Arc<Self>, lens: &[usize]) -> Result<Vec<Arc<Block>>, Short> {
+        let dropped = self.dropped.get_or_init(HeapReturns::default);
+        let mut state = self.lock();
+        returns_of(&mut state, dropped);
+        let mut claimed = Vec::with_capacity(lens.len());
+        for len in lens {
+            match state.claim(*len as u64) {
+                Ok(block) => claimed.push(block),
+                Err(short) => {
+                    claimed.into_iter().for_each(|block| state.free_if_unused(block));
+                    return Err(short);
+                }
+            }
+        }
+        claimed.into_iter().map(|block| state.handle(self, block).ok_or(Short::Wait)).collect()
     }
 
     /// The bytes by which `alloc` would grow; 0 if there is a free block of that size.

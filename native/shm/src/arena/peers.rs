@@ -161,8 +161,7 @@ impl Arena {
             // would be the second holder of one bit.
             return row.handle.upgrade();
         }
-        let exports = state.segments.get(&described.segment)?.exports.clone();
-        Some(state.handle(self, described.block, exports))
+        state.handle(self, described.block)
     }
 
     /// A copy of what a descriptor named that `peer` did not read.

@@ -6,14 +6,15 @@ use std::sync::atomic::Ordering;
 
 use super::block::Block;
 use super::classes::{Class, class_bytes, class_of};
-use super::{Arena, Short, State};
+use super::{Short, State};
 use crate::{budget, segment};
 
 /// So much memory is taken from the system at a time.
 const CHUNK_BYTES: u64 = 128 * 1024;
 
 impl State {
-    pub(super) fn alloc(&mut self, arena: &Arc<Arena>, len: u64) -> Result<Arc<Block>, Short> {
+    /// A block for `len` bytes that counts as used and has no handle yet.
+    pub(super) fn claim(&mut self, len: u64) -> Result<u32, Short> {
         let Some((class, bytes)) = class_of(len) else {
             return Err(Short::Never(format!("{len} bytes are more than any block has")));
         };
@@ -25,7 +26,9 @@ impl State {
             self.refill(class, bytes)?;
         }
         let block = self.classes[class].free.pop().ok_or(Short::Wait)?;
-        self.take(arena, block)
+        self.warm(block)?;
+        self.count_use(block);
+        Ok(block)
     }
 
     /// Makes the free list of a class not empty.
@@ -88,8 +91,8 @@ impl State {
         true
     }
 
-    /// Takes a free block into use.
-    fn take(&mut self, arena: &Arc<Arena>, block: u32) -> Result<Arc<Block>, Short> {
+    /// Sees to it that the memory of a free block is there; it is free again if not.
+    fn warm(&mut self, block: u32) -> Result<(), Short> {
         let row = &mut self.rows[block as usize];
         let (number, class, bytes) = (row.segment, row.class, class_bytes(row.class));
         let Some(segment) = self.segments.get_mut(&number) else { return Err(Short::Wait) };
@@ -110,9 +113,7 @@ impl State {
                 row.warm |= row.offset >= from && row.offset + bytes <= from + chunk;
             }
         }
-        let exports = segment.exports.clone();
-        self.count_use(block);
-        Ok(self.handle(arena, block, exports))
+        Ok(())
     }
 
     /// A free block is free no more.
