@@ -19,6 +19,9 @@ from benchmarks.core import bench
 from benchmarks.crowd import Crowd
 from benchmarks.stats import Key, Results
 
+APART = Key("cpus", "apart", 0, "two", "C spin")
+APART_SECONDS = 0.01
+
 
 @dataclass
 class Plan:
@@ -98,6 +101,7 @@ def in_turns(
 ) -> None:
     """Call `measure` for each subject in turn, `repeat` times; keep a failure as the key's error."""
     for turn in range(run.plan.repeat):
+        _look_how_far_apart(run)
         for subject in subjects:
             where = key(subject)
             if run.results.failed(where):
@@ -111,6 +115,14 @@ def in_turns(
                 measure(subject)
             except bench.BenchError as error:
                 run.results.fail(where, "", anonymous(str(error), run.scratch))
+
+
+def _look_how_far_apart(run: Run) -> None:
+    """What a cache line takes to the other CPU and back. Virtual CPUs are moved: figures from while they are
+    far apart and figures from while they are near are those of two machines."""
+    cpus, program = placement.cpus("two"), run.programs().get("spin_pingpong")
+    if cpus and program:
+        run.results.add(APART, "us", baselines.run(program, *cpus, APART_SECONDS)["p50"])
 
 
 def anonymous(text: str, scratch: Path) -> str:

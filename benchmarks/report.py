@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import peers, sizes, targets
+from benchmarks.harness import APART
 from benchmarks.stats import Results, Series, figure, ratio, size_name
 
 SCHEMA = 1
@@ -65,7 +66,7 @@ def as_json(head: dict[str, Any], results: Results) -> str:
 
 
 def as_markdown(head: dict[str, Any], results: Results, plots: list[str]) -> str:
-    parts = [_heading(head), CAVEAT + "\n"]
+    parts = [_heading(head, results), CAVEAT + "\n"]
     parts += [f"![one-way throughput over message size; round trips]({plot})\n" for plot in plots]
     parts += ["## Targets\n", _targets(results)]
     parts += _oneway(results)
@@ -79,7 +80,7 @@ def as_markdown(head: dict[str, Any], results: Results, plots: list[str]) -> str
     return "\n".join(parts)
 
 
-def _heading(head: dict[str, Any]) -> str:
+def _heading(head: dict[str, Any], results: Results) -> str:
     machine = head["machine"]
     kind = "virtual" if machine["virtual"] else "physical"
     versions = ", ".join(f"{name} {version}" for name, version in head["versions"].items())
@@ -89,10 +90,19 @@ def _heading(head: dict[str, Any]) -> str:
         f"{machine['memory_gib']} GiB, {machine['kernel']}, {machine['architecture']}\n"
         f"- {machine['python']}; {versions}\n"
         f"{_company(machine)}"
+        f"{_apart(results)}"
         f"- {head['options']['repeat']} repetitions of {head['options']['sample_seconds']:g} s each"
         f"{', quick run' if head['options']['quick'] else ''}; load before the run {machine['load_before']}, "
         f"after {machine['load_after']}; took {head['seconds']['all']:.0f} s\n"
     )
+
+
+def _apart(results: Results) -> str:
+    apart = results.series.get(APART)
+    if apart is None:
+        return ""
+    spread = _spread(apart, lambda value: value * 1e3)
+    return f"- a cache line went from the one CPU to the other and back in {spread} ns between repetitions\n"
 
 
 def _company(machine: dict[str, Any]) -> str:
@@ -335,6 +345,7 @@ def summary(results: Results) -> str:
     rows = [list(row) for row in targets.rows(results) if row.verdict != "not measured"]
     judged = _target_table(rows) if rows else "No target can be judged from this run.\n"
     parts = [
+        _apart(results),
         *_oneway(results),
         *_mixed(results),
         *_curve(results),
