@@ -298,8 +298,9 @@ impl Socket {
     #[inline]
     pub fn spin_briefly(&self, interest: Interest, cap: Duration) -> bool {
         let promising = {
-            let state = self.state.lock();
-            state.policy.promising(state.core.options.spin_us, state.core.peer_awake)
+            let mut state = self.state.lock();
+            let promising = state.policy.promising(state.core.options.spin_us, state.core.peer_awake);
+            promising && !(interest == Interest::Receive && state.policy.asks_next())
         };
         promising && self.spin(interest, cap)
     }
@@ -341,10 +342,7 @@ impl Socket {
                 return false;
             }
         }
-        let begun = Instant::now();
-        // SAFETY: sched_yield has no preconditions.
-        unsafe { libc::sched_yield() };
-        let took = begun.elapsed();
+        let took = give_cpu_away();
         let moved = self.moved(interest);
         self.state.lock().policy.gave_way(moved, took);
         moved
@@ -358,7 +356,7 @@ impl Socket {
     /// Waits until `interest` may hold, at most to `deadline`. Takes no GIL and needs none. May end
     /// early: the caller tries again and knows its own deadline.
     pub fn wait(&self, interest: Interest, deadline: Option<Instant>) -> Result<Woken> {
-        let (budget, direct) = {
+        let (budget, direct, asks) = {
             let mut state = self.enter()?;
             let state = &mut *state;
             let direct = match interest {
@@ -382,10 +380,18 @@ impl Socket {
             } else {
                 state.policy.budget(state.core.options.spin_us, state.core.peer_awake)
             };
-            (budget, direct)
+            let asks = !budget.is_zero() && interest == Interest::Receive && state.policy.asks();
+            (budget, direct, asks)
         };
         if direct.as_ref().is_some_and(|stream| read_directly(stream)) {
             return Ok(Woken::Look);
+        }
+        if asks {
+            let took = give_cpu_away();
+            self.state.lock().policy.saw_crowd(took);
+            if self.moved(interest) {
+                return Ok(Woken::Look);
+            }
         }
         if !budget.is_zero() {
             if self.spin(interest, budget) {
@@ -681,6 +687,14 @@ impl State {
             }
         }
     }
+}
+
+/// Lets others run; how long they did.
+fn give_cpu_away() -> Duration {
+    let begun = Instant::now();
+    // SAFETY: sched_yield has no preconditions.
+    unsafe { libc::sched_yield() };
+    begun.elapsed()
 }
 
 /// Parts that were kept, then the caller's last ones.

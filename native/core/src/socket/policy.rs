@@ -5,6 +5,10 @@
 //! after k failed spins skip 2^k waits. If it found the peer asleep, sleep at once, but let some waits
 //! probe for about twice a wake-up's latency, so that two sides that fell asleep come back: the first
 //! such wait, and after k vain probes every 2^k-th, at most every 64th.
+//!
+//! A spin is wrong, however often it is won, where others wait for this CPU who have more to do: many
+//! readers of one publisher. So now and then a receiver that would spin gives its CPU away instead, and
+//! if somebody used that it does not spin for a while.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -34,6 +38,11 @@ const VAIN_GAPS: u32 = 4;
 const WAY_SOON: Duration = Duration::from_micros(50);
 const WAY_LONG: Duration = Duration::from_micros(500);
 const WAYS_MAX: u32 = 256;
+/// If giving way took so long, somebody else wanted the CPU.
+const CROWD: Duration = Duration::from_micros(10);
+/// Then so many waits do not spin; of those that would spin, every so many-th asks. Found by trying (0004, part 8).
+const CROWD_WAITS: u32 = 1024;
+const ASK_EVERY: u32 = 512;
 /// The CPUs are counted again after this many decisions: some may go offline.
 const RECOUNT: u32 = 1024;
 
@@ -52,6 +61,9 @@ pub struct SpinPolicy {
     until_way: u32,
     /// The last one found something after that long; how many messages had been received before it.
     way: Option<(Duration, u64)>,
+    /// Others want this CPU: waits still to be done without a spin. And spins until that is asked again.
+    crowded: u32,
+    until_asked: u32,
     /// Messages received when that was asked last.
     received: u64,
     /// Pause between two looks, doubled while each look finds few messages; see `pace`.
@@ -88,6 +100,10 @@ impl SpinPolicy {
             self.skip -= 1;
             return Duration::ZERO;
         }
+        if self.crowded > 0 {
+            self.crowded -= 1;
+            return Duration::ZERO;
+        }
         self.spun = true;
         if self.failed >= 3 { PROBE } else { cap.max(self.copying()) }
     }
@@ -102,7 +118,23 @@ impl SpinPolicy {
 
     /// True if a spin now would likely be won; decides nothing.
     pub fn promising(&self, spin_us: i64, peer_awake: bool) -> bool {
-        spin_us > 0 || (spin_us < 0 && peer_awake && self.skip == 0 && !cap().is_zero())
+        spin_us > 0 || (spin_us < 0 && peer_awake && self.skip == 0 && self.crowded == 0 && !cap().is_zero())
+    }
+
+    /// Before a short spin: is it time for a wait that asks whether others want this CPU?
+    pub fn asks_next(&mut self) -> bool {
+        self.until_asked = self.until_asked.checked_sub(1).unwrap_or(ASK_EVERY);
+        self.until_asked == 0
+    }
+
+    /// The coming wait asks.
+    pub fn asks(&self) -> bool {
+        self.until_asked == 0
+    }
+
+    /// It gave its CPU away for so long. Quick ones in a row end what a slow one began.
+    pub fn saw_crowd(&mut self, took: Duration) {
+        self.crowded = if took >= CROWD { CROWD_WAITS } else { self.crowded / 4 };
     }
 
     /// How long to pause between two looks of the coming spin, in spin-loop hints.
@@ -165,6 +197,7 @@ impl SpinPolicy {
     }
 
     pub fn gave_way(&mut self, moved: bool, took: Duration) {
+        self.saw_crowd(took);
         if moved {
             self.way = Some((took, self.received));
             self.lost();
@@ -232,4 +265,47 @@ fn quota() -> Option<usize> {
     let (quota, period) = text.trim().split_once(' ')?;
     let (quota, period): (f64, f64) = (quota.parse().ok()?, period.parse().ok()?);
     Some((quota / period).ceil().max(1.0) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ASK_EVERY, CROWD, CROWD_WAITS, SpinPolicy};
+    use std::time::Duration;
+
+    const QUICK: Duration = Duration::from_nanos(400);
+
+    #[test]
+    fn a_cpu_that_others_want_is_not_spun_on() {
+        let mut policy = SpinPolicy::default();
+        assert!(!policy.budget(-1, true).is_zero() || super::cap().is_zero());
+        policy.saw_crowd(CROWD);
+        for _ in 0..CROWD_WAITS {
+            assert!(!policy.promising(-1, true));
+            assert!(policy.budget(-1, true).is_zero());
+        }
+        assert!(policy.promising(-1, true) || super::cap().is_zero());
+    }
+
+    #[test]
+    fn a_few_quick_returns_end_that() {
+        let mut policy = SpinPolicy::default();
+        policy.saw_crowd(CROWD);
+        (0..8).for_each(|_| policy.saw_crowd(QUICK));
+        assert!(policy.promising(-1, true) || super::cap().is_zero());
+    }
+
+    #[test]
+    fn one_of_so_many_short_spins_asks() {
+        let mut policy = SpinPolicy::default();
+        let asked = (0..10 * (ASK_EVERY + 1)).filter(|_| policy.asks_next()).count();
+        assert_eq!(asked, 10);
+    }
+
+    #[test]
+    fn who_asked_for_a_spin_gets_it() {
+        let mut policy = SpinPolicy::default();
+        policy.saw_crowd(CROWD);
+        assert_eq!(policy.budget(50, true), Duration::from_micros(50));
+        assert!(policy.promising(50, true));
+    }
 }
