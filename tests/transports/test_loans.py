@@ -467,6 +467,38 @@ def test_writing_through_an_array_is_private_and_gone_with_the_block(air, np, si
         del first, second, third
 
 
+@ours
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("via", ["ipc", "tcp"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_frame_that_is_sent_on_within_a_process_is_written_into_by_one_alone(
+    zmq, sockets, new_endpoint, inproc, via, size, first
+):
+    """Receivers of one process have the same pages: what one wrote, the others saw."""
+    push, pull, pub = sockets(zmq.PUSH), sockets(zmq.PULL), sockets(zmq.PUB)
+    endpoint = new_endpoint(via)
+    pull.bind(endpoint)
+    push.connect(endpoint)
+    pub.bind(inproc)
+    subs = [sockets(zmq.SUB) for _ in range(2)]
+    for sub in subs:
+        sub.connect(inproc)
+        subscribe(sub, b"")
+    tune_in(pub, *subs)
+    push.send(body(1, size))
+    received = pull.recv(copy=False)
+    pub.send(received)
+    frames = [sub.recv(copy=False) for sub in subs]
+    frames.insert(first, received)
+    views = []
+    for mark, frame in enumerate(frames):
+        assert read(frame) == body(1, size), f"reader {mark}"
+        views.append(memoryview(frame))
+        views[-1][:] = bytes([0xA0 + mark]) * size
+    assert [read(frame) for frame in frames] == [bytes([0xA0 + mark]) * size for mark in range(3)]
+    assert views == [read(frame) for frame in frames]
+
+
 def test_sender_and_its_later_messages_do_not_see_what_receivers_write(flow):
     push, pull = flow
     sent = bytearray(body(1, 300_000))

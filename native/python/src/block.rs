@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::ffi;
@@ -175,8 +175,10 @@ impl Usage {
 #[pyclass(frozen, module = "shmzmq._native")]
 pub struct Loan {
     payload: Payload,
-    /// In place of a block of this process that others may see: a copy, made when somebody may write.
+    /// In place of what others of this process may see: a copy, made when somebody may write.
     own: PyOnceLock<Py<PyByteArray>>,
+    /// Somebody has a view of the loan itself, and others of this frame see what is written there.
+    shown: AtomicBool,
 }
 
 impl Loan {
@@ -184,7 +186,7 @@ impl Loan {
         if let Payload::Block(block, _) = &payload {
             block.exported();
         }
-        Loan { payload, own: PyOnceLock::new() }
+        Loan { payload, own: PyOnceLock::new(), shown: AtomicBool::new(false) }
     }
 
     pub fn payload(&self, py: Python<'_>) -> Payload {
@@ -206,19 +208,26 @@ impl Loan {
 
     /// Somebody may write from now on.
     fn expect_writes(&self, py: Python<'_>) -> PyResult<()> {
-        match &self.payload {
-            Payload::Loan(loan) => loan.set_written(),
-            Payload::Block(block, _) if !block.is_alone() => {
-                self.own.get_or_try_init(py, || {
-                    let bytes = self.payload.bytes();
-                    let copy = |to: &mut [u8]| {
-                        to.copy_from_slice(bytes);
-                        Ok(())
-                    };
-                    PyByteArray::new_with(py, bytes.len(), copy).map(Bound::unbind)
-                })?;
+        let others_see = match &self.payload {
+            // Sent on within this process: its private pages are those of the others too.
+            Payload::Loan(loan) if Arc::strong_count(loan) > 1 && !self.shown.load(Ordering::Relaxed) => true,
+            Payload::Loan(loan) => {
+                self.shown.store(true, Ordering::Relaxed);
+                loan.set_written();
+                false
             }
-            _ => {}
+            Payload::Block(block, _) => !block.is_alone(),
+            _ => false,
+        };
+        if others_see {
+            self.own.get_or_try_init(py, || {
+                let bytes = self.payload.bytes();
+                let copy = |to: &mut [u8]| {
+                    to.copy_from_slice(bytes);
+                    Ok(())
+                };
+                PyByteArray::new_with(py, bytes.len(), copy).map(Bound::unbind)
+            })?;
         }
         Ok(())
     }
