@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import baselines, copies, rivals
-from benchmarks.copies import COUNTED, SIZE, Found, Manner
+from benchmarks.carry import Counts
+from benchmarks.copies import BATCH, COUNTED, SIZE, Found, Manner
+from kit import CAP
 
 pytestmark = [
     pytest.mark.slow,
@@ -107,3 +109,60 @@ def test_array_is_copied_once_in_and_never_out(counter, tmp_path):
 def test_strided_array_is_gathered_by_numpy_and_copied_no_more(counter, tmp_path):
     """numpy gathers in a loop of its own, which is no memcpy: a copy beyond it would show."""
     expect_copies(counted(copies.STRIDED, counter, tmp_path), sender=0, receiver=0)
+
+
+# --- within a process --------------------------------------------------------------------------------------
+
+
+def send_on(one, other, message):
+    one[0].send(message, copy=False)
+    other[0].send(one[1].recv(copy=False), copy=False)
+    return other[1].recv()
+
+
+WITHIN = {
+    "bytes": lambda one, _other, message: (one[0].send(message), one[1].recv()),
+    "frame": lambda one, _other, message: (one[0].send(message, copy=False), one[1].recv(copy=False)),
+    "frame that is sent on": send_on,
+    "frame that is looked into": lambda one, _other, message: (
+        one[0].send(message),
+        memoryview(one[1].recv(copy=False))[0],
+    ),
+    "bytearray": lambda one, _other, message: (one[0].send(bytearray(message)), one[1].recv(copy=False)),
+}
+
+
+def hand_over(zmq, link, how):
+    """What this process copies while it sends messages to itself."""
+    message = bytes(range(256)) * (SIZE // 256)
+    with zmq.Context() as context:
+        pairs = []
+        for name in ("inproc://one", "inproc://other"):
+            push, pull = context.socket(zmq.PUSH), context.socket(zmq.PULL)
+            pull.bind(name)
+            push.connect(name)
+            pairs.append((push, pull))
+        before = Counts.now()
+        for _ in range(BATCH):
+            WITHIN[how](*pairs, message)
+        found = Counts.now() - before
+        context.destroy()
+    return tuple(found)
+
+
+@pytest.mark.parametrize(
+    ("how", "times"),
+    [
+        ("bytes", 0),
+        ("frame", 0),
+        ("frame that is sent on", 0),
+        ("frame that is looked into", 1),  # a view may be written through, and the sender has it too
+        ("bytearray", 2),  # one of them the test's own
+    ],
+)
+def test_bytes_are_not_copied_within_a_process(run_child, counter, monkeypatch, how, times):
+    monkeypatch.setenv("LD_PRELOAD", str(counter))
+    monkeypatch.setenv("SHMZMQ_COPY", "libc")
+    found = Counts(*run_child(hand_over, how).result(2 * CAP))
+    assert found.large_calls == times * BATCH
+    assert abs(found.copied_bytes - times * BATCH * SIZE) < STRAY_BYTES, found

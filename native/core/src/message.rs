@@ -35,6 +35,11 @@ impl Foreign {
         Foreign { at, len, owner, release }
     }
 
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
     /// Takes the owner back instead of releasing it.
     pub fn into_owner(self) -> *mut c_void {
         std::mem::ManuallyDrop::new(self).owner

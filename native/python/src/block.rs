@@ -170,7 +170,7 @@ impl Usage {
     }
 }
 
-/// A received frame where its sender wrote it. Ends the loan when the last view of it is gone, which
+/// A received frame where its sender has it. Ends the loan when the last view of it is gone, which
 /// need not be a buffer that was exported: numpy keeps the object instead (numpy#9562).
 #[pyclass(frozen, module = "shmzmq._native")]
 pub struct Loan {
@@ -217,7 +217,8 @@ impl Loan {
                 false
             }
             Payload::Block(block, _) => !block.is_alone(),
-            _ => false,
+            Payload::Foreign(_) | Payload::Shared(_) => true,
+            Payload::Heap(_) => false,
         };
         if others_see {
             self.own.get_or_try_init(py, || {

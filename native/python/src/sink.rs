@@ -119,6 +119,12 @@ impl PySink {
             .map_or(std::ptr::null_mut(), |loan| loan.into_any().into_ptr());
     }
 
+    /// A frame that others have too. A block is not lent from behind it: it counts who has it.
+    fn lends(&self, shared: &Payload) -> bool {
+        let copies = matches!(shared, Payload::Block(..) | Payload::Shared(_));
+        self.become_ == Become::ByteArray && shared.bytes().len() >= KEPT_MIN && !copies
+    }
+
     fn copy(&mut self, bytes: &[u8]) {
         let at = self.make(bytes.len());
         if !at.is_null() {
@@ -196,12 +202,17 @@ impl Sink for PySink {
             payload @ (Payload::Loan(_) | Payload::Block(..)) if self.become_ == Become::ByteArray => {
                 self.lend(payload);
             }
+            // What others have too is copied when somebody may write into it (block.rs), if ever.
+            Payload::Foreign(foreign) if self.become_ == Become::ByteArray && foreign.len() >= KEPT_MIN => {
+                self.lend(Payload::Shared(Arc::new(Payload::Foreign(foreign))));
+            }
             // What the sender gave is what the receiver gets: nothing is copied.
             Payload::Foreign(foreign) if self.become_ == Become::Bytes => {
                 self.made = foreign.into_owner().cast();
             }
             Payload::Shared(shared) => match Arc::try_unwrap(shared) {
                 Ok(payload) => self.owned(payload, more),
+                Err(shared) if self.lends(&shared) => self.lend(Payload::Shared(shared)),
                 Err(shared) => self.copy(shared.bytes()),
             },
             payload => self.copy(payload.bytes()),
