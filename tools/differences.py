@@ -62,7 +62,7 @@ DIFFERS: dict[str, str] = {
     "Context.__repr__": "names `shmzmq.Context`",
     "Context._repr_cls": "names `shmzmq.Context`",
     "Frame.__repr__": "names `shmzmq.Frame`",
-    "MessageTracker.done": "true at once: by then the bytes are in the ring or were copied",
+    "MessageTracker.done": "true at once: the bytes are in the ring or copied; only a block of `alloc` waits",
     "error.InterruptedSystemCall": "asks for a report to shmzmq",
     "backend.select.select_backend": "takes no part in choosing anything",
     "backend.curve_keypair": "ENOTSUP until CURVE is built, as pyzmq over a libzmq without it",

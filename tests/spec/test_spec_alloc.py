@@ -635,8 +635,12 @@ def test_blocks_are_filled_and_sent_by_many_threads(zmq, sockets, endpoint):
 
 
 @ours
-def test_tracker_of_a_block_is_done_when_the_receiver_lets_go(zmq, ipc_flow):
-    push, pull = ipc_flow
+@pytest.mark.parametrize("scheme", ["ipc", "inproc"])
+def test_tracker_of_a_block_is_done_when_the_receiver_lets_go(zmq, sockets, new_endpoint, scheme):
+    push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
+    endpoint = new_endpoint(scheme)
+    pull.bind(endpoint)
+    push.connect(endpoint)
     tracker = push.send(filled(push, 1, 100_000), copy=False, track=True)
     assert not tracker.done
     frame = pull.recv(copy=False)

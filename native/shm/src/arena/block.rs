@@ -18,9 +18,7 @@ pub struct Block {
     segment: u32,
     /// Tells this use of the block from earlier and later ones.
     use_number: u64,
-    /// Handles that are no promise to send: buffers of the language.
-    exporters: AtomicU32,
-    /// Of these, those of whoever fills it to send it.
+    /// Of the handles, those of whoever fills it to send it.
     pub(super) fillers: AtomicU32,
     /// Keeps `at` mapped.
     exports: Arc<Exports>,
@@ -48,7 +46,6 @@ impl Block {
 
     /// A handle became, or ceases to be, one that a buffer of the language holds.
     pub fn exported(&self) {
-        self.exporters.fetch_add(1, Ordering::Relaxed);
         self.exports.add(self.at);
     }
 
@@ -64,7 +61,6 @@ impl Block {
     }
 
     pub fn unexported(&self) {
-        self.exporters.fetch_sub(1, Ordering::Relaxed);
         self.exports.remove(self.at);
     }
 
@@ -110,7 +106,7 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// True once neither a queue here nor a peer has it.
+    /// True once neither a queue, nor a receiver of this process, nor a peer has it.
     pub fn is_over(&self) -> bool {
         if !fork::is_ours(self.arena.born) {
             return true;
@@ -124,9 +120,9 @@ impl Usage {
         // It need not be the handle that was sent: what a reader left comes by another (`revive`).
         let block = row.handle.upgrade();
         // One of the handles is the one just made.
-        let queued = block.as_ref().is_some_and(|block| {
-            Arc::strong_count(block) as u32 > 1 + block.exporters.load(Ordering::Relaxed)
-        });
+        let queued = block
+            .as_ref()
+            .is_some_and(|block| Arc::strong_count(block) as u32 > 1 + block.fillers.load(Ordering::Relaxed));
         row.lent == 0 && !queued
     }
 }
@@ -144,7 +140,6 @@ impl State {
             id: block,
             segment: row.segment,
             use_number: row.use_number,
-            exporters: AtomicU32::new(0),
             fillers: AtomicU32::new(0),
             exports,
         });
