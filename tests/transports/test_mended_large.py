@@ -307,6 +307,33 @@ def _sends_two_where_one_fits(zmq, link, endpoint):
     return [*told, "sent"]
 
 
+@pytest.mark.parametrize("sizes", [[17 * MIB], [5 * MIB, 6 * MIB, 7 * MIB]], ids=["one frame", "three"])
+@pytest.mark.parametrize("kind", ["PUSH", "XPUB that drops nothing"])
+def test_message_that_never_fits_is_refused_at_once_whatever_a_receiver_holds(
+    zmq, sockets, ipc, task, sizes, kind
+):
+    """It waited for what the receiver held, although that would not have helped."""
+    if kind == "PUSH":
+        source, sink = sockets(zmq.PUSH), sockets(zmq.PULL)
+    else:
+        source, sink = sockets(zmq.XPUB, xpub_nodrop=1), sockets(zmq.SUB)
+    source.set(zmq.ARENA_MAX, 16 * MIB)
+    sink.bind(ipc)
+    source.connect(ipc)
+    if kind == "PUSH":
+        marry(source, sink)
+    else:
+        sink.subscribe(b"")
+        expect(source, b"\x01")
+    source.send(bytes(5 * MIB))
+    held = sink.recv(copy=False)
+    with pytest.raises(MemoryError, match="ARENA_MAX"):
+        task(source.send_multipart, [bytes(size) for size in sizes]).result()
+    source.send(body(1, 5 * MIB))
+    expect(sink, body(1, 5 * MIB))
+    assert bytes(held) == bytes(5 * MIB)
+
+
 # --- announcements ------------------------------------------------------------------------------------------
 
 FDS = 64

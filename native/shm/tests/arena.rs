@@ -626,6 +626,12 @@ fn waiting_for_more_than_may_ever_be_there_is_refused_at_once() {
     assert!(matches!(arena.alloc(2 * MIB as usize), Err(Short::Never(_))));
     let rest: Vec<_> = std::iter::from_fn(|| arena.alloc(8192).ok()).collect();
     assert_eq!(arena.alloc(8192).unwrap_err(), Short::Wait);
+    let (half, some) = (512 * KIB as usize, 8192);
+    assert_eq!(arena.alloc_all(&[half, some]).unwrap_err(), Short::Wait);
+    assert!(matches!(arena.alloc_all(&[half, half, some]), Err(Short::Never(_))));
+    assert_eq!(arena.shortage(&[half, half]), Short::Wait);
+    assert!(matches!(arena.shortage(&[half, half, some]), Short::Never(_)));
+    assert!(matches!(arena.shortage(&[usize::MAX, usize::MAX]), Short::Never(_)));
     drop((block, rest));
     assert!(arena.alloc(8192).is_ok());
 }

@@ -206,7 +206,7 @@ impl RingOut {
         let news: Vec<usize> = (0..frames.len()).filter(|at| blocks[*at].is_none()).collect();
         let lens: Vec<usize> = news.iter().map(|at| frames[*at].1.len).collect();
         let may = lens.iter().all(|len| self.arena.may_lend(self.peer_id, *len));
-        let made = if may { self.arena.alloc_all(&lens) } else { Err(Short::Wait) };
+        let made = if may { self.arena.alloc_all(&lens) } else { Err(self.arena.shortage(&lens)) };
         for (at, block) in news.into_iter().zip(made.inspect_err(|_| self.want = Want::Memory)?) {
             let (index, part) = frames[at];
             // SAFETY: the caller keeps the part readable; the block is new, has room for it, and nobody else
@@ -236,11 +236,18 @@ impl RingOut {
     /// Before a write to several pipes, all or none: would this reader be refused memory?
     pub(super) fn lacks_blocks(&mut self, parts: &[Part]) -> bool {
         let mut large = parts.iter().filter(|part| part.len > INLINE_MAX);
-        let lacks = large.any(|part| !self.arena.may_lend(self.peer_id, part.len));
+        let lacks = large.any(|part| !self.arena.may_lend(self.peer_id, part.len)) && !self.is_beyond(parts);
         if lacks {
             self.want = Want::Memory;
         }
         lacks
+    }
+
+    /// True if there will never be blocks for the message: a write says so.
+    pub(super) fn is_beyond(&self, parts: &[Part]) -> bool {
+        let copied = |part: &&Part| part.len > INLINE_MAX && !part.is_in_block();
+        let lens: Vec<usize> = parts.iter().filter(copied).map(|part| part.len).collect();
+        matches!(self.arena.shortage(&lens), Short::Never(_))
     }
 
     /// Segments that the reader has to learn of.

@@ -198,11 +198,17 @@ impl Arena {
                 Ok(block) => claimed.push(block),
                 Err(short) => {
                     claimed.into_iter().for_each(|block| state.free_if_unused(block));
-                    return Err(short);
+                    // For one of them there will be room, but for all?
+                    return Err(if short == Short::Wait { state.shortage_of(lens) } else { short });
                 }
             }
         }
         claimed.into_iter().map(|block| state.handle(self, block).ok_or(Short::Wait)).collect()
+    }
+
+    /// Of frames for which no blocks are to be had now: why there never will be, or that it is worth waiting.
+    pub fn shortage(&self, lens: &[usize]) -> Short {
+        self.lock().shortage_of(lens)
     }
 
     /// The bytes by which `alloc` would grow; 0 if there is a free block of that size.

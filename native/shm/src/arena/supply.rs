@@ -50,11 +50,7 @@ impl State {
 
     /// There is no room for a block of so many bytes now: will there be?
     fn shortage(&self, bytes: u64) -> Short {
-        let (max, limit) = match self.max {
-            0 => (budget::max(), "SHM_MAX"),
-            max if max < budget::max() => (max, "ARENA_MAX"),
-            _ => (budget::max(), "SHM_MAX"),
-        };
+        let (max, limit) = self.limit();
         if bytes > max || self.used == 0 {
             return Short::Never(format!("a block of {bytes} bytes is beyond {limit} of {max} bytes"));
         }
@@ -66,6 +62,27 @@ impl State {
             ));
         }
         Short::Wait
+    }
+
+    /// Bytes that there may be, and which option says so.
+    fn limit(&self) -> (u64, &'static str) {
+        match self.max {
+            0 => (budget::max(), "SHM_MAX"),
+            max if max < budget::max() => (max, "ARENA_MAX"),
+            _ => (budget::max(), "SHM_MAX"),
+        }
+    }
+
+    /// Of frames for whose blocks there is no room now: will there be?
+    pub(super) fn shortage_of(&self, lens: &[usize]) -> Short {
+        let bytes = |len: &usize| class_of(*len as u64).map_or(u64::MAX, |(_, bytes)| bytes);
+        let all = lens.iter().map(bytes).fold(0, u64::saturating_add);
+        match self.limit() {
+            (max, limit) if all > max => {
+                Short::Never(format!("a message with {all} bytes of blocks is beyond {limit} of {max} bytes"))
+            }
+            _ => Short::Wait,
+        }
     }
 
     /// True if a peer, or a queue of this process, has something that will come back.
