@@ -334,6 +334,25 @@ def test_message_that_never_fits_is_refused_at_once_whatever_a_receiver_holds(
     assert bytes(held) == bytes(5 * MIB)
 
 
+def test_message_beyond_all_limits_that_was_queued_before_the_connection_arrives(zmq, ctx, sockets, ipc):
+    """It was tried again for ever, and all behind it waited."""
+    push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
+    push.set(zmq.ARENA_MAX, 4 * MIB)
+    push.connect(ipc)
+    sizes = [MIB, 9 * MIB, 100, MIB, 5 * MIB, 3 * MIB]
+    for number, size in enumerate(sizes):
+        push.send(body(number, size))
+    push.send_multipart([body(6, 3 * MIB), body(7, 3 * MIB), b"end"])
+    pull.bind(ipc)
+    for number, size in enumerate(sizes):
+        expect(pull, body(number, size))
+    expect(pull, body(6, 3 * MIB), body(7, 3 * MIB), b"end")
+    with pytest.raises(MemoryError):
+        push.send(bytes(9 * MIB))
+    push.send(body(8, MIB))
+    expect(pull, body(8, MIB))
+
+
 # --- announcements ------------------------------------------------------------------------------------------
 
 FDS = 64

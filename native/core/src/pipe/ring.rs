@@ -232,7 +232,12 @@ impl RingOut {
     pub fn write_accepted(&mut self, message: &Message, stats: &mut Stats) -> Write {
         let parts: Vec<Part> = message.frames().map(Payload::part).collect();
         let begin = (self.tx.position(), self.tx.volume());
-        let written = self.write_state(&parts, stats);
+        let mut written = self.write_unlimited(&parts, AT_ONCE, stats);
+        // The limits of arenas were not asked when it was accepted, and all behind it waits: it goes through
+        // a larger ring.
+        if matches!(written, Write::Failed(_)) && self.is_beyond(&parts) {
+            written = self.write_unlimited(&parts, How { inline: true, ..AT_ONCE }, stats);
+        }
         if self.keeps() && matches!(written, Write::Done) {
             self.note_kept(begin);
         }
@@ -241,9 +246,13 @@ impl RingOut {
 
     /// `write` without regard to the high-water marks.
     pub fn write_state(&mut self, parts: &[Part], stats: &mut Stats) -> Write {
+        self.write_unlimited(parts, AT_ONCE, stats)
+    }
+
+    fn write_unlimited(&mut self, parts: &[Part], how: How, stats: &mut Stats) -> Write {
         self.tx.set_credit(0);
         self.tx.set_bytes_max(0);
-        let written = self.write(parts, AT_ONCE, stats);
+        let written = self.write(parts, how, stats);
         self.restore_limits();
         written
     }
