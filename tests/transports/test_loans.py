@@ -410,6 +410,39 @@ def arenas():
     return [line for line in lines if "/memfd:shmzmq" in line and "arena" in line]
 
 
+# --- core dumps --------------------------------------------------------------------------------------------
+
+
+def left_out_of_dumps(zmq, link, endpoint):
+    """For each mapping of shared memory, by its name: is it left out of core dumps (proc(5), "dd")?"""
+    found, name = {}, ""
+    with zmq.Context() as context, context.socket(zmq.PUSH) as push, context.socket(zmq.PULL) as pull:
+        pull.bind(endpoint)
+        push.connect(endpoint)
+        push.send(body(1, 100_000))
+        frame = pull.recv(copy=False)
+        for line in Path("/proc/self/smaps").read_text().splitlines():
+            first, *rest = line.split()
+            if not first.endswith(":"):
+                name = rest[4] if len(rest) > 4 else ""
+            elif first == "VmFlags:" and name.startswith("/memfd:shmzmq"):
+                found.setdefault(name, set()).add("dd" in rest)
+        assert read(frame) == body(1, 100_000)
+    return found
+
+
+@pytest.mark.slow
+@ours
+@pytest.mark.parametrize("said", [None, "0", "1"])
+def test_shared_memory_is_in_core_dumps_only_if_asked_for(ipc, run_child, monkeypatch, said):
+    monkeypatch.delenv("SHMZMQ_DUMP", raising=False)
+    if said is not None:
+        monkeypatch.setenv("SHMZMQ_DUMP", said)
+    found = run_child(left_out_of_dumps, ipc).result()
+    assert any("arena" in name for name in found), found
+    assert set.union(*found.values()) == {said != "1"}, found
+
+
 # --- writing -----------------------------------------------------------------------------------------------
 
 

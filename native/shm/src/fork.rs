@@ -11,7 +11,7 @@
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags};
@@ -211,10 +211,27 @@ impl Drop for Fd {
 pub(crate) unsafe fn keep_ours(at: *mut std::ffi::c_void, len: usize) -> rustix::io::Result<()> {
     // SAFETY: the caller's promise; the advice changes no byte here.
     unsafe { rustix::mm::madvise(at, len, Advice::LinuxDontFork)? };
-    // A kernel that cannot exclude it from dumps is no reason to stop.
-    // SAFETY: as above.
-    let _ = unsafe { rustix::mm::madvise(at, len, Advice::LinuxDontDump) };
+    if !is_dumped() {
+        // A kernel that cannot exclude it from dumps is no reason to stop.
+        // SAFETY: as above.
+        let _ = unsafe { rustix::mm::madvise(at, len, Advice::LinuxDontDump) };
+    }
     Ok(())
+}
+
+/// Whether core dumps are to have shared memory: what `SHMZMQ_DUMP` says at the first mapping, which is a
+/// socket's own. Later mappings are made by threads beside which the program may change its environment.
+fn is_dumped() -> bool {
+    static SAID: AtomicU8 = AtomicU8::new(0);
+    // Two threads may both look; they find the same, and nothing is ordered by it.
+    match SAID.load(Ordering::Relaxed) {
+        0 => {
+            let said = std::env::var_os("SHMZMQ_DUMP").is_some_and(|value| value == "1");
+            SAID.store(1 + u8::from(said), Ordering::Relaxed);
+            said
+        }
+        said => said == 2,
+    }
 }
 
 /// A shared mapping that a forked child does not have.
