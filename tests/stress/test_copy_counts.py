@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from benchmarks import baselines, copies, rivals
 from benchmarks.carry import Counts
 from benchmarks.copies import BATCH, COUNTED, SIZE, Found, Manner
-from kit import CAP
+from kit import CAP, CAP_MS
 
 pytestmark = [
     pytest.mark.slow,
@@ -109,6 +110,92 @@ def test_array_is_copied_once_in_and_never_out(counter, tmp_path):
 def test_strided_array_is_gathered_by_numpy_and_copied_no_more(counter, tmp_path):
     """numpy gathers in a loop of its own, which is no memcpy: a copy beyond it would show."""
     expect_copies(counted(copies.STRIDED, counter, tmp_path), sender=0, receiver=0)
+
+
+# --- from one transport to another -------------------------------------------------------------------------
+
+
+def by_proxy(zmq, pull, push):
+    zmq.proxy(pull, push)
+
+
+def by_frames(zmq, pull, push):
+    while True:
+        push.send(pull.recv(copy=False), copy=False)
+
+
+def by_bytes(zmq, pull, push):
+    while True:
+        push.send(pull.recv())
+
+
+RELAYS = {"proxy": by_proxy, "frames": by_frames, "bytes": by_bytes}
+
+
+def relay(zmq, link, front, back, how):
+    """Move messages from one endpoint to another in a thread; say what was copied so far whenever asked."""
+
+    def move():
+        try:
+            RELAYS[how](zmq, pull, push)
+        except zmq.ZMQError as error:
+            ends.append(error.errno)
+
+    ends = []
+    with zmq.Context() as context:
+        pull, push = context.socket(zmq.PULL), context.socket(zmq.PUSH)
+        pull.bind(front)
+        push.connect(back)
+        mover = threading.Thread(target=move)
+        mover.start()
+        while link.hear(2 * CAP) != "stop":
+            link.tell(tuple(Counts.now()))
+        pull.close()
+        mover.join(CAP)
+        push.close()
+    return ends
+
+
+@pytest.mark.parametrize(
+    ("how", "scheme", "times"),
+    [
+        ("proxy", "tcp", 0),
+        ("frames", "tcp", 0),
+        ("bytes", "tcp", 1),  # that the counter sees it
+        ("proxy", "ipc", 1),  # into the arena of the one in the middle, whom its receivers have to outlive
+    ],
+)
+def test_large_message_from_ipc_is_not_copied_on_its_way_to_tcp(
+    zmq, sockets, ipc, new_endpoint, run_child, counter, monkeypatch, how, scheme, times
+):
+    source, target = sockets(zmq.PUSH, sndtimeo=2 * CAP_MS), sockets(zmq.PULL, rcvtimeo=2 * CAP_MS)
+    back = new_endpoint(scheme)
+    target.bind(back)
+    monkeypatch.setenv("LD_PRELOAD", str(counter))
+    monkeypatch.setenv("SHMZMQ_COPY", "libc")
+    middle = run_child(relay, ipc, back, how)
+    source.connect(ipc)
+    message = bytes(range(256)) * (SIZE // 256)
+
+    def carry(batches):
+        for _ in range(batches):
+            for _ in range(BATCH):
+                source.send(message)
+            for _ in range(BATCH):
+                assert target.recv(copy=False).bytes == message
+
+    def counts():
+        middle.tell("how many?")
+        return Counts(*middle.hear(2 * CAP))
+
+    carry(copies.WARM_BATCHES)
+    before = counts()
+    carry(copies.BATCHES)
+    found = counts() - before
+    middle.tell("stop")
+    middle.result(2 * CAP)
+    assert found.large_calls == times * COUNTED
+    assert abs(found.copied_bytes - times * COUNTED * SIZE) < STRAY_BYTES, found
 
 
 # --- within a process --------------------------------------------------------------------------------------
