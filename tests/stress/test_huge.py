@@ -27,8 +27,10 @@ HUGE = (4 << 30) + 1
 ENOUGH = 12 << 30
 
 
+@pytest.mark.parametrize("scheme", ["ipc", "inproc"])
 @pytest.mark.parametrize("way", ["frame", "into"])
-def test_message_of_more_than_4_gib_crosses(zmq, ctx, sockets, ipc, task, way):
+def test_message_of_more_than_4_gib_crosses(zmq, ctx, sockets, new_endpoint, task, scheme, way):
+    endpoint = new_endpoint(scheme)
     available = footprint.available()
     if available < ENOUGH:
         pytest.skip(f"needs {ENOUGH >> 30} GiB of memory, {available >> 30} are available")
@@ -36,8 +38,8 @@ def test_message_of_more_than_4_gib_crosses(zmq, ctx, sockets, ipc, task, way):
         ctx.set(zmq.SHM_MAX, ENOUGH)
     marks = {0: 1, 4095: 2, (1 << 31) - 1: 3, 1 << 31: 4, (4 << 30) - 1: 5, 4 << 30: 6}
     push, pull = sockets(zmq.PUSH, sndtimeo=60_000), sockets(zmq.PULL, rcvtimeo=60_000)
-    pull.bind(ipc)
-    push.connect(ipc)
+    pull.bind(endpoint)
+    push.connect(endpoint)
     with mmap.mmap(-1, HUGE) as source:  # pages that nobody wrote to cost nothing
         for place, mark in marks.items():
             source[place] = mark
