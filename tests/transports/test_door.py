@@ -19,6 +19,7 @@ import pytest
 from kit import CAP, expect, wait_until
 
 PLACES = 1024  # door.rs
+PAUSE = 0.1  # listener.rs
 
 
 @pytest.fixture
@@ -68,9 +69,9 @@ def test_who_says_nothing_longest_makes_room_for_who_comes(zmq, sockets, many_fd
 @pytest.mark.slow
 @pytest.mark.shmzmq_only("libzmq tells no event here, and spins")
 def test_running_out_of_fds_pauses_a_listener_and_ends_nothing(zmq, backend):
-    """The listener says so, pauses, and goes on when fds are free."""
+    """The listener says so, pauses however many knock, and goes on when fds are free."""
     program = f"""
-        import resource, socket, sys, time
+        import resource, sys, time
         import {backend} as zmq
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
         context = zmq.Context()
@@ -81,11 +82,22 @@ def test_running_out_of_fds_pauses_a_listener_and_ends_nothing(zmq, backend):
         monitor.rcvtimeo = 5000
         failed = monitor.recv_multipart()
         print("failed", int.from_bytes(failed[0][2:], "little"), flush=True)
+        sys.stdin.readline()
+        while monitor.poll(0):
+            monitor.recv_multipart()
+        began, used = time.monotonic(), time.process_time()
+        for _ in range(8):
+            monitor.recv_multipart()
+        lasted, used = time.monotonic() - began, time.process_time() - used
+        print("again", lasted, used / lasted, flush=True)
         pull.rcvtimeo = 20000
         print(pull.recv().decode(), flush=True)
     """
     child = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", textwrap.dedent(program)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         endpoint = child.stdout.readline().strip()
@@ -93,6 +105,11 @@ def test_running_out_of_fds_pauses_a_listener_and_ends_nothing(zmq, backend):
             for _ in range(90):
                 silent.enter_context(dial(endpoint))
             assert child.stdout.readline().split() == ["failed", "24"]
+            print("all have knocked", file=child.stdin, flush=True)
+            word, lasted, share = child.stdout.readline().split()
+            assert word == "again"
+            assert float(lasted) > 7 * PAUSE, "each who knocked has its own pause"
+            assert float(share) < 0.25, "a pause is no spin"
         context = zmq.Context()
         push = context.socket(zmq.PUSH)
         push.linger = int(4 * CAP * 1000)
@@ -105,4 +122,5 @@ def test_running_out_of_fds_pauses_a_listener_and_ends_nothing(zmq, backend):
     finally:
         child.kill()
         child.wait()
+        child.stdin.close()
         child.stdout.close()

@@ -1,6 +1,6 @@
 //! The door of a listener: who stands in it between its connection and the end of its handshake.
 //!
-//! At most [`PLACES`] may. When one more comes, somebody has to go: of the source (an address, or over ipc a user)
+//! At most [`PLACES`] may. When one more comes, somebody has to go: of the source (an address; over ipc all are one)
 //! that holds most places, the one that has stood there longest. A peer that means well is through in a
 //! moment, so whoever fills a door only ever pushes out its own.
 
@@ -18,7 +18,7 @@ const PLACES: usize = 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Source {
     Address(IpAddr),
-    /// Over ipc; who it is says SO_PEERCRED.
+    /// Over ipc: somebody on this host.
     Host,
 }
 

@@ -29,12 +29,14 @@ pub struct Listener {
     fd: Fd,
     token: u64,
     door: Arc<Door>,
+    /// Fds ran out: until the timer rings nobody is accepted, however many knock.
+    pausing: bool,
 }
 
 impl Listener {
     pub fn new(socket: Arc<Socket>, endpoint: u64, fd: OwnedFd, text: Arc<[u8]>) -> Listener {
         socket.serve();
-        Listener { socket, endpoint, text, fd: fd.into(), token: 0, door: Arc::default() }
+        Listener { socket, endpoint, text, fd: fd.into(), token: 0, door: Arc::default(), pausing: false }
     }
 
     pub fn begin(&mut self, io: &mut Io, token: u64) -> Next {
@@ -50,10 +52,15 @@ impl Listener {
     }
 
     pub fn on_timer(&mut self, io: &mut Io) -> Next {
-        self.on_ready(io)
+        self.pausing = false;
+        self.accept(io)
     }
 
     pub fn on_ready(&mut self, io: &mut Io) -> Next {
+        if self.pausing { Next::Stay } else { self.accept(io) }
+    }
+
+    fn accept(&mut self, io: &mut Io) -> Next {
         let mut accepted = Vec::new();
         loop {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -69,6 +76,7 @@ impl Listener {
                     log("accept", format!("cannot accept, pausing for {PAUSE:?}: {errno}"));
                     self.socket.events.emit(monitor::ACCEPT_FAILED, errno.raw_os_error() as u32, &self.text);
                     io.out_of_fds();
+                    self.pausing = true;
                     io.call_at(Instant::now() + PAUSE, self.token);
                     break;
                 }
