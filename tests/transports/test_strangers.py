@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import socket as system_socket
+import threading
 
 import pytest
 
@@ -145,3 +146,30 @@ def test_many_segments_that_come_and_go_are_no_lie(pull, stranger):
     stranger.say(b"SHM-FORGET", b"number=77")
     stranger.announce(1 << 20, 4096)  # the lie that is seen when all before it were read
     wait_until(lambda: pull.stats()["protocol_errors"] == 1, "the last word to be read")
+
+
+def test_commands_that_mean_nothing_are_counted(pull, stranger):
+    for _ in range(3):
+        stranger.say(b"WHAT", b"is this")
+    wait_until(lambda: pull.stats()["unknown_commands"] == 3, "three unknown commands")
+
+
+@pytest.mark.slow
+def test_peer_that_never_stops_talking_keeps_nobody_waiting(zmq, sockets, ipc, pull, stranger, task):
+    over = threading.Event()
+    said = command(b"SHM-CREDIT", b"rcvhwm=1000") * 5000
+
+    def talk():
+        while not over.is_set():
+            stranger.wire.sendall(said)
+
+    talking = task(talk)
+    try:
+        for number in range(3):
+            push = sockets(zmq.PUSH)
+            push.connect(ipc)
+            push.send(b"%d" % number)
+            expect(pull, b"%d" % number)
+    finally:
+        over.set()
+    talking.result()

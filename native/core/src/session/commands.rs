@@ -1,7 +1,7 @@
 //! What a peer says while its connection is no stream: bytes and fds in, each command to whom it is for.
 
 use rustix::io::Errno;
-use shmzmq_zmtp::Event;
+use shmzmq_zmtp::{Event, MAX_UNKNOWN};
 
 use super::link::Phase;
 use super::{COMMAND_BYTES, Session, Step};
@@ -10,14 +10,18 @@ use crate::handshake::{self, Facts};
 use crate::loan::Nowhere;
 use crate::reactor::Io;
 
+/// Reads in a row before others have their turn; and where nothing more is to come than is there.
+pub(super) const ROUNDS: usize = 64;
+pub(super) const ROUNDS_TO_THE_END: usize = 4096;
 /// Most fds that one side may have sent ahead of the commands they belong to.
 const FDS_AHEAD: usize = 4;
 
 impl Session {
-    /// Reads to the end of what is there. The end of the connection is a failure that nobody is to blame for.
-    pub(super) fn receive(&mut self, io: &mut Io) -> Step<()> {
+    /// Reads what is there; a peer that goes on talking is heard again in the next turn. The end of the connection is
+    /// a failure that nobody is to blame for.
+    pub(super) fn receive(&mut self, io: &mut Io, rounds: usize) -> Step<()> {
         let mut buffer = [0; COMMAND_BYTES];
-        loop {
+        for _ in 0..rounds {
             let link = self.link.as_mut().ok_or("no connection")?;
             let bytes = match link.channel.receive(&mut buffer, &mut link.fds) {
                 Ok(0) => {
@@ -44,6 +48,8 @@ impl Session {
                 }
             }
         }
+        io.again(self.token);
+        Ok(())
     }
 
     fn next_event(&mut self) -> Step<Option<Event>> {
@@ -88,10 +94,22 @@ impl Session {
             (handshake::OFFER | handshake::ACCEPT | handshake::RING | handshake::ARENA | "READY", _) => {
                 Err(format!("peer sent {name} out of turn").into())
             }
-            (_, Phase::Live) => self.on_note(name, &facts),
-            // Unknown commands are ignored (RFC 37): that is how a later version adds one.
-            _ => Ok(()),
+            (handshake::FORGET | handshake::CREDIT | handshake::WAKE, Phase::Live) => {
+                self.on_note(name, &facts)
+            }
+            (handshake::FORGET | handshake::CREDIT | handshake::WAKE | handshake::NO, _) => Ok(()),
+            _ => self.on_unknown(),
         }
+    }
+
+    /// Unknown commands are ignored (RFC 37), that is how a later version adds one; but not without end while the peer
+    /// is none of ours yet.
+    fn on_unknown(&mut self) -> Step<()> {
+        let link = self.link.as_mut().ok_or("no connection")?;
+        link.unknown += 1;
+        let many = link.unknown > MAX_UNKNOWN && !matches!(link.phase, Phase::Live);
+        self.socket.state().core.stats.unknown_commands += 1;
+        if many { Err(format!("peer sent more than {MAX_UNKNOWN} unknown commands").into()) } else { Ok(()) }
     }
 
     /// Over rings: what is good to know. What is missing in it makes it mean nothing.

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use shmzmq_shm::arena::PeerId;
 
+use super::commands::ROUNDS_TO_THE_END;
 use super::link::{Link, Phase};
 use super::{Session, Step};
 use crate::context::log;
@@ -44,7 +45,7 @@ impl Session {
         }
         // The rings that were announced so far are needed to read what has arrived.
         if !self.is_streaming() && !self.is_dialing() {
-            let _ = self.receive(io);
+            let _ = self.receive(io, ROUNDS_TO_THE_END);
         }
         self.leave(io);
         Next::Remove

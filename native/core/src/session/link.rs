@@ -48,6 +48,8 @@ pub(super) struct Link {
     /// Its last holder at the other side let go of it, or died.
     pub(super) ended: bool,
     pub(super) routing_id: Vec<u8>,
+    /// Commands that mean nothing to us, while this is no stream.
+    pub(super) unknown: u32,
     /// What the peer said of itself.
     pub(super) ready: Option<Ready>,
     /// The peer's minor version.
@@ -82,6 +84,7 @@ impl Link {
             early_segments: Vec::new(),
             ended: false,
             routing_id: Vec::new(),
+            unknown: 0,
             ready: None,
             minor: 0,
             unwanted: None,

@@ -58,6 +58,7 @@ use crate::reactor::{Io, Next};
 use crate::socket::Socket;
 use crate::stats::Discard;
 
+use commands::{ROUNDS, ROUNDS_TO_THE_END};
 use link::{Link, Phase};
 pub use luxury::forget_peers;
 
@@ -204,7 +205,8 @@ impl Session {
         }
         // Asked first: what a dead process sent before it died is then all there to be read.
         let dead = self.peer_process_is_dead();
-        let done = self.receive(io).and_then(|()| {
+        let rounds = if dead { ROUNDS_TO_THE_END } else { ROUNDS };
+        let done = self.receive(io, rounds).and_then(|()| {
             if flags.contains(EventFlags::OUT)
                 && let Some(link) = &self.link
             {
