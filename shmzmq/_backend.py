@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import time
+from collections.abc import Callable
 from typing import Final
 
 try:
@@ -42,7 +44,8 @@ __version__: Final[str] = _native.__version__
 LAYOUT_VERSION: Final[int] = _native.LAYOUT_VERSION
 BUILD_PROFILE: Final[str] = _native.BUILD_PROFILE
 
-# One line per cause and minute: a broken peer that comes back every 100 ms must not fill a disk.
+# One line per cause and minute: a broken peer that comes back every 100 ms must not fill a disk. What follows
+# a slash in a cause only tells it from others.
 _SILENCE_S: Final = 60.0
 _last_said: dict[str, tuple[float, int]] = {}
 
@@ -52,9 +55,7 @@ def drain_log() -> None:
     lines = _native.take_log()
     if not lines:
         return
-    import logging  # a third of what `import shmzmq` would cost
-
-    logger = logging.getLogger("shmzmq")
+    warn = _warn()
     for cause, text in lines:
         said, kept_back = _last_said.get(cause, (-_SILENCE_S, 0))
         now = time.monotonic()
@@ -63,7 +64,15 @@ def drain_log() -> None:
             continue
         _last_said[cause] = (now, 0)
         more = f" ({kept_back} more like it since)" if kept_back else ""
-        logger.warning("%s: %s%s", cause, text, more)
+        warn("%s: %s%s", cause.partition("/")[0], text, more)
+
+
+def _warn() -> Callable[..., None]:
+    try:
+        import logging  # a third of what `import shmzmq` would cost
+    except OSError:  # no fd is left to read it with
+        return lambda form, *parts: print(form % parts, file=sys.stderr)
+    return logging.getLogger("shmzmq").warning
 
 
 # Registered before any context's end, so it runs after them.

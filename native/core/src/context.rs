@@ -6,6 +6,7 @@
 //!
 //! I/O threads start with the first endpoint, or block of `alloc`, that needs one.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -35,22 +36,31 @@ use crate::stats::Discard;
 /// How long `unbind` and `close` wait for an I/O thread to let go of a listening socket.
 const STOP_CAP: Duration = Duration::from_secs(2);
 
-/// One line for the log: what kind of thing, and the text. Python drains and rate-limits them.
-static LOG: Global<VecDeque<(&'static str, String)>> = Global::new();
+/// One line for the log: what kind of thing, and the text. Python drains and rate-limits them, each kind by itself;
+/// what follows a `/` in a kind tells it from others and is not shown.
+static LOG: Global<VecDeque<(Cause, String)>> = Global::new();
+type Cause = Cow<'static, str>;
 const LOG_LINES: usize = 100;
 static LOGGED: AtomicBool = AtomicBool::new(false);
 
 /// Notes something a person may want to know. Never per message.
-pub fn log(cause: &'static str, text: String) {
+pub fn log(cause: impl Into<Cause>, text: String) {
     let mut lines = LOG.lock();
     if lines.len() < LOG_LINES {
-        lines.push_back((cause, text));
+        lines.push_back((cause.into(), text));
         LOGGED.store(true, Ordering::Release);
     }
 }
 
+/// Whether there are lines to take.
+#[inline]
+pub fn has_log() -> bool {
+    // SYNC: a hint; `take_log` takes the lock.
+    LOGGED.load(Ordering::Relaxed)
+}
+
 /// Takes all lines; one load if there are none.
-pub fn take_log() -> Vec<(&'static str, String)> {
+pub fn take_log() -> Vec<(Cause, String)> {
     if !LOGGED.swap(false, Ordering::AcqRel) {
         return Vec::new();
     }

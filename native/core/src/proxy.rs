@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use shmzmq_shm::ring::Part;
 use shmzmq_zmtp::SocketType;
 
-use crate::context::log;
+use crate::context::{has_log, log};
 use crate::error::{Error, Result};
 use crate::message::{Frames, Payload, Sink};
 use crate::poller::{IN, OUT, Poller, Ready};
@@ -27,7 +27,7 @@ const BREATH: Duration = Duration::from_millis(50);
 /// Why `run` came back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pause {
-    /// Let the language run its signal handlers, then go on.
+    /// Let the language run its signal handlers and log, then go on.
     Breath,
     /// The control socket said TERMINATE.
     Terminated,
@@ -196,7 +196,7 @@ impl Proxy {
                 }
                 continue;
             }
-            if self.wait(stuck)? == Woken::Interrupted {
+            if self.wait(stuck)? == Woken::Interrupted || has_log() {
                 return Ok(Pause::Breath);
             }
         }

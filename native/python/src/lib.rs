@@ -15,6 +15,7 @@ mod errors;
 mod frame;
 mod future;
 mod hot;
+mod log;
 mod many;
 mod outgoing;
 mod poller;
@@ -59,7 +60,7 @@ fn shm_max() -> (u64, u64) {
 
 /// Lines that native code wants logged: (cause, text). Empties the list.
 #[pyfunction]
-fn take_log() -> Vec<(&'static str, String)> {
+fn take_log() -> Vec<(std::borrow::Cow<'static, str>, String)> {
     shmzmq_core::context::take_log()
 }
 

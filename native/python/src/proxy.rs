@@ -8,6 +8,7 @@ use shmzmq_core::proxy::{Pause, Proxy};
 use shmzmq_core::socket::Socket as Core;
 
 use crate::errors::raise;
+use crate::log;
 use crate::release;
 use crate::socket::Socket;
 
@@ -49,6 +50,7 @@ pub fn proxy_steerable(
     loop {
         let pause = py.detach(|| proxy.run()).map_err(|error| raise(py, &error))?;
         release::drain(py);
+        log::tell(py)?;
         if pause == Pause::Terminated {
             return Ok(0);
         }

@@ -20,6 +20,7 @@ use shmzmq_core::stats::Stats;
 
 use crate::context::Context;
 use crate::errors::raise;
+use crate::log;
 use crate::release;
 use crate::waiting::Sleep;
 
@@ -290,6 +291,7 @@ impl Socket {
 
     /// POLLIN and POLLOUT now, as a mask.
     fn _events(&self, py: Python<'_>) -> PyResult<i64> {
+        log::tell(py)?;
         let (receive, send) = self.core(py)?.events().map_err(|error| raise(py, &error))?;
         Ok(if receive { POLLIN } else { 0 } | if send { POLLOUT } else { 0 })
     }

@@ -12,6 +12,7 @@ use shmzmq_core::options::{Options, RCVTIMEO, SNDTIMEO};
 use shmzmq_core::socket::{Interest, Socket as Core, Woken};
 
 use crate::errors::raise;
+use crate::log;
 
 pub const DONTWAIT: i64 = 1;
 pub const SNDMORE: i64 = 2;
@@ -45,9 +46,10 @@ impl Sleep {
         Some(deadline.map_or(soon, |at| at.min(soon)))
     }
 
-    /// Runs the handlers of signals that may have come. Raises what they raise.
+    /// Runs the handlers of signals that may have come, and logs what there is to log. Raises what they raise.
     pub fn woke(&mut self, py: Python<'_>, woken: Woken) -> PyResult<()> {
         self.short = woken != Woken::TimedOut;
+        log::tell(py)?;
         if woken == Woken::Look { Ok(()) } else { py.check_signals() }
     }
 }

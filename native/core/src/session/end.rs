@@ -111,6 +111,7 @@ impl Session {
         let live = self.is_live();
         if !reason.is_empty() {
             log(if live { "connection" } else { "handshake" }, format!("connection ended: {reason}"));
+            self.socket.mark_control();
         }
         let options = self.options();
         // Who is denied may come again with other credentials, but not with these (RFC 37).

@@ -78,7 +78,11 @@ impl Session {
         let fd = self.link_fd().unwrap_or(u32::MAX);
         self.socket.events.emit_with(monitor::NO_RINGS, fd, &self.text, why);
         self.socket.state().core.stats.connected_without_rings += 1;
-        log("rings", format!("{} goes on without rings: {why}", String::from_utf8_lossy(&self.text)));
+        // Reasons begin differently, with words of ours: one does not keep another from the log.
+        let kind: Vec<&str> = why.split(' ').take(3).collect();
+        let text = format!("{} goes on without rings: {why}", String::from_utf8_lossy(&self.text));
+        log(format!("rings/{}", kind.join(" ")), text);
+        self.socket.mark_control();
     }
 
     fn begin_stream(&mut self, io: &mut Io) -> Step<()> {
