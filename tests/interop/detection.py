@@ -1,4 +1,5 @@
-"""Measures how soon both ends notice a partition: `python detection.py [CYCLES [MODULE]]`, as root.
+"""Measures how soon both ends notice a partition: `PYTHONPATH=tests python
+tests/interop/detection.py [CYCLES [MODULE]]`, as root.
 
 A DEALER here (shmzmq) connected to one there (MODULE: shmzmq or zmq) on a cable between two network
 namespaces, small messages both ways, HEARTBEAT_IVL 200 ms, HEARTBEAT_TIMEOUT 500 ms. Each cycle waits until

@@ -312,11 +312,11 @@ def _hang_up(desk: other_end.Desk, port: int) -> int:
     return desk.keep(Refuser(port))
 
 
-def _own_hosts(desk: other_end.Desk, path: str) -> None:
-    """From now on this file is the process's /etc/hosts."""
+def _own_file(desk: other_end.Desk, path: str, place: str) -> None:
+    """From now on this file is what the process finds in that place."""
     _done(_libc.unshare(CLONE_NEWNS))
     _done(_libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None))
-    _done(_libc.mount(path.encode(), b"/etc/hosts", None, MS_BIND, None))
+    _done(_libc.mount(path.encode(), place.encode(), None, MS_BIND, None))
 
 
 # --- in the test -------------------------------------------------------------------------------------------
@@ -357,8 +357,8 @@ class Host(other_end.Theirs):
         """Whoever connects to this port is accepted and left."""
         self.ask(_hang_up, port)
 
-    def own_hosts(self, path: Path) -> None:
-        self.ask(_own_hosts, str(path))
+    def own_file(self, path: Path, place: str) -> None:
+        self.ask(_own_file, str(path), place)
 
     def kill(self) -> None:
         """kill -9, reaped."""

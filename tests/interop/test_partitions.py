@@ -428,7 +428,7 @@ def test_name_that_appears_later_is_found(net, host, other, scratch):
     pull, _endpoint = listen(there, "PULL")
     hosts = scratch / "hosts"
     hosts.write_text("127.0.0.1 localhost\n")
-    here.own_hosts(hosts)
+    here.own_file(hosts, "/etc/hosts")
     push = here.socket("PUSH", reconnect_ivl=20)
     watch = here.watch(push)
     push.connect(f"tcp://appears.later.test:{PORT}")
@@ -438,3 +438,27 @@ def test_name_that_appears_later_is_found(net, host, other, scratch):
     watch.wait("HANDSHAKE_SUCCEEDED", cap=4 * CAP)
     assert pull.recv() == [b"sent before the name was known"]
     hosts.unlink()
+
+
+@pytest.mark.shmzmq_only("libzmq looks names up in its I/O thread")
+def test_name_server_that_does_not_answer_keeps_nobody_else_waiting(net, host, other, scratch):
+    here, there = host(0), host(1, other)
+    pull, endpoint = listen(there, "PULL")
+    servers = scratch / "resolv.conf"
+    servers.write_text(f"nameserver {cable.NOWHERE}\noptions timeout:30 attempts:1\n")
+    here.own_file(servers, "/etc/resolv.conf")
+    asks = here.socket("PUSH")
+    watch = here.watch(asks)
+    before = net.packets_from(0)
+    asks.connect(f"tcp://never.answered.test:{PORT}")
+    wait_until(lambda: net.packets_from(0) > before, "the question for the name")
+    push = here.socket("PUSH", **AGAIN)
+    push.connect(endpoint)
+    for number in range(3):
+        push.send(b"%d" % number)
+        assert pull.recv() == [b"%d" % number]
+    assert not watch.events(), "the question was answered"
+    asks.close()
+    push.send(b"still here")
+    assert pull.recv() == [b"still here"]
+    servers.unlink()

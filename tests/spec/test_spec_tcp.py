@@ -437,6 +437,30 @@ def test_option_reaches_both_ends_of_a_connection(linked, options, level, name, 
             assert connection.getsockopt(level, name) == value
 
 
+@pytest.mark.parametrize("backlog", [1, 7, 100])
+def test_backlog_reaches_the_listener(zmq, sockets, watch, tcp, backlog):
+    pull = sockets(zmq.PULL, backlog=backlog)
+    events = watch(pull)
+    pull.bind(tcp)
+    with descriptor(events.until("LISTENING")[-1].value) as listener:
+        info = listener.getsockopt(posix.IPPROTO_TCP, posix.TCP_INFO, 104)
+    # Of a listener tcpi_sacked, the sixth number behind eight bytes, is how many may wait (tcp_get_info).
+    assert struct.unpack_from("=8x6I", info)[5] == backlog
+
+
+@needs_ipv6
+def test_tos_reaches_both_ends_of_a_connection_over_ipv6(zmq, sockets, watch):
+    pull, push = sockets(zmq.PULL, ipv6=1, tos=0x28), sockets(zmq.PUSH, ipv6=1, tos=0x28)
+    here, there = watch(pull), watch(push)
+    pull.bind("tcp://[::1]:*")
+    push.connect(pull.last_endpoint)
+    for told in (here.until("ACCEPTED")[-1], there.until("CONNECTED")[-1]):
+        with posix.fromfd(told.value, posix.AF_INET6, posix.SOCK_STREAM) as connection:
+            assert connection.getsockopt(posix.IPPROTO_IPV6, posix.IPV6_TCLASS) == 0x28
+    push.send(b"message")
+    expect(pull, b"message")
+
+
 def test_options_read_back(zmq, sockets):
     values = {
         "ipv6": 1, "tcp_keepalive": 1, "tcp_keepalive_cnt": 3, "tcp_keepalive_idle": 44, "tos": 40,

@@ -74,6 +74,15 @@ def test_plain_send_and_recv_copy_once_in_and_once_out(counter, tmp_path):
     expect_copies(counted(copies.PLAIN, counter, tmp_path), sender=1, receiver=1)
 
 
+def test_frames_over_tcp_cross_without_a_copy_of_our_own(counter, tmp_path):
+    """The kernel takes all from the sender's memory and puts it into the receiver's frame, but for what one read
+    brought together with the frame's header."""
+    found = copies.count(rivals.named("shmzmq-tcp"), copies.FRAMES, counter, tmp_path)
+    for one in (found.sender, *found.receivers):
+        assert one.large_calls == 0
+        assert one.copied_bytes < COUNTED * SIZE // 32, one
+
+
 def test_recv_into_copies_straight_into_the_given_memory(counter, tmp_path):
     expect_copies(counted(copies.INTO, counter, tmp_path), sender=1, receiver=1)
 
