@@ -176,7 +176,7 @@ class _AsyncSocket(Socket["Future[Any]"]):
         """Receive in any way: at once, or when it is our turn."""
         waits = self._waits
         if flags & _DONTWAIT or not waits.receivers:
-            if not _waits.goes_on() and not flags & _DONTWAIT:
+            if not flags & _DONTWAIT and not _waits.goes_on():
                 return self._wait_to_receive(attempt, flags, *arguments, timeout=timeout, soon=True)
             try:
                 got = attempt(waits, flags, *arguments)
@@ -288,7 +288,7 @@ class _AsyncSocket(Socket["Future[Any]"]):
     def _sent(self, result: Any) -> Future[Any]:
         """Give the future of what was sent, done unless the turn is over."""
         self._waits.permit()
-        return _done(result) if _waits.goes_on() else _in_next_round(result)
+        return _at_once(result)
 
     def send_many(  # type: ignore[override]
         self, messages: Iterable[Any], flags: int = 0, copy: bool = True
@@ -335,8 +335,10 @@ class _AsyncSocket(Socket["Future[Any]"]):
             raise error_for(ENOTSUP)
         mask = int(flags)
         found = self._events() & mask
-        if found or timeout == 0:
+        if timeout == 0:
             return _done(found)
+        if found:
+            return _at_once(found)
         waits = self._waits
         limit = -1 if timeout is None else timeout
         future = waits.wait(waits.others, _waits.events, (mask,), limit)
@@ -372,6 +374,11 @@ async def _loaded_later(coming: Any, load: Callable[[Any], Any]) -> Any:
     return load(await coming)
 
 
+def _at_once(result: Any) -> Future[Any]:
+    """Give the future of what is there already, done unless the turn is over."""
+    return _done(result) if _waits.goes_on() else _in_next_round(result)
+
+
 def _finish_in_round(future: Future[Any], result: Any) -> None:
     begin_turn()
     if not future.done():
@@ -400,8 +407,10 @@ class _AsyncPoller(Poller):
             found = super().poll(0)
         except Exception as error:
             return _failed(error)
-        if found or timeout == 0:
+        if timeout == 0:
             return _done(found)
+        if found:
+            return _at_once(found)
         return _Poll(self, -1 if timeout is None else timeout).future
 
     def _look(self) -> list[tuple[Any, int]]:

@@ -96,6 +96,27 @@ def test_iteration_lets_the_loop_run(flow):
     assert go(main) <= TURN
 
 
+@pytest.mark.parametrize("who", ["socket", "poller"])
+def test_receiver_that_polls_first_lets_the_loop_run(flow, who):
+    """`poll` finds something at once, and a receive that must not wait never waits for the loop."""
+    push, pull = flow
+    poller = aio.Poller()
+    poller.register(pull, zmq.POLLIN)
+    poll = {"socket": pull.poll, "poller": poller.poll}[who]
+
+    async def main():
+        for _ in range(900):
+            await push.send(b"message")
+
+        async def take():
+            assert await poll(CAP_MS)
+            await pull.recv(zmq.DONTWAIT)
+
+        return await longest_run(take, 900)
+
+    assert go(main) <= TURN
+
+
 def test_sockets_of_a_loop_share_its_turn(flow, new_context, new_endpoint):
     """Received from one and sent on by another, in one coroutine."""
     push, pull = flow
