@@ -307,6 +307,47 @@ def _sends_two_where_one_fits(zmq, link, endpoint):
     return [*told, "sent"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["plain", "alloc"])
+@pytest.mark.parametrize("bound", ["ARENA_MAX", "SHM_MAX"])
+def test_subscriber_that_stands_still_does_not_take_the_memory_of_the_others(
+    zmq, ctx, sockets, ipc, bound, way
+):
+    """Blocks that another had too, and those of `alloc`, were lent to it without end: then there was none for
+    anybody, and `alloc` waited for it."""
+    pub, still, subs = sockets(zmq.PUB, sndhwm=0), sockets(zmq.SUB, rcvhwm=0), []
+    before = ctx.get(zmq.SHM_MAX)
+    pub.bind(ipc)
+    for sub in (sockets(zmq.SUB, rcvhwm=0), still, sockets(zmq.SUB, rcvhwm=0)):
+        sub.connect(ipc)
+        sub.subscribe(b"")
+        subs.append(sub)
+    tune_in(pub, *subs)
+    subs.remove(still)
+    pub.set(zmq.ARENA_MAX, 32 * MIB) if bound == "ARENA_MAX" else ctx.set(zmq.SHM_MAX, 32 * MIB)
+    try:
+        for number in range(100):
+            if way == "alloc":
+                block = pub.alloc(MIB)
+                memoryview(block)[:] = body(number, MIB)
+                pub.send(block)
+            else:
+                pub.send(body(number, MIB))
+            for sub in subs:
+                expect(sub, body(number, MIB))
+        last = -1
+        while still.poll(50):
+            number = int(still.recv()[:4])
+            assert number > last
+            last = number
+        assert 10 <= last < 99
+        pub.send(body(100, MIB))
+        for sub in (*subs, still):
+            expect(sub, body(100, MIB))
+    finally:
+        ctx.set(zmq.SHM_MAX, before)
+
+
 @pytest.mark.parametrize("sizes", [[17 * MIB], [5 * MIB, 6 * MIB, 7 * MIB]], ids=["one frame", "three"])
 @pytest.mark.parametrize("kind", ["PUSH", "XPUB that drops nothing"])
 def test_message_that_never_fits_is_refused_at_once_whatever_a_receiver_holds(

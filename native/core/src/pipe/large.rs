@@ -124,6 +124,11 @@ impl RingOut {
         if how.patient && self.waits_for_blocks(parts) {
             return Write::Soon;
         }
+        // Also what takes no new block: one that stands still would have all of them in the end.
+        if self.arena.is_shared() && self.has_its_share(parts) {
+            self.want = Want::Memory;
+            return Write::Full;
+        }
         let blocks = self.blocks(parts);
         // Also what could not be sent may have made it grow.
         if self.arena.watch() {
@@ -241,6 +246,13 @@ impl RingOut {
             self.want = Want::Memory;
         }
         lacks
+    }
+
+    /// Would this reader have more than its share with the message's blocks, which may be there already? Never
+    /// stricter than `lacks_blocks` was before they were.
+    fn has_its_share(&self, parts: &[Part]) -> bool {
+        let lens: Vec<usize> = parts.iter().map(|part| part.len).filter(|len| *len > INLINE_MAX).collect();
+        !self.arena.may_have(self.peer_id, &lens) && !self.is_beyond(parts)
     }
 
     /// True if there will never be blocks for the message: a write says so.

@@ -69,6 +69,17 @@ impl Arena {
         state.may_lend(held, bytes)
     }
 
+    /// May blocks for frames of `lens` bytes, which may count as used already, be lent to the peer now?
+    pub fn may_have(&self, peer: PeerId, lens: &[usize]) -> bool {
+        let mut state = self.lock();
+        state.take_returns(&self.dropped);
+        let bytes: Vec<u64> = lens.iter().filter_map(|len| Some(class_of(*len as u64)?.1)).collect();
+        let held = state.peers.get(&peer).map_or(0, |peer| peer.bytes);
+        let (most, used) = state.share();
+        let left = most.saturating_sub(used.saturating_sub(bytes.iter().sum()));
+        held == 0 || bytes.iter().all(|bytes| held.saturating_add(*bytes) <= left.saturating_mul(2))
+    }
+
     /// How many blocks, and bytes, the peer has, and how many came back from it so far.
     pub fn lent_to(&self, peer: PeerId) -> (usize, u64, u64) {
         let mut state = self.lock();
