@@ -143,7 +143,10 @@ def test_sockets_of_a_loop_share_its_turn(flow, new_context, new_endpoint):
 
 
 def test_slow_handler_lets_the_loop_run_after_few_messages(flow):
-    """Time counts too: a message that takes a millisecond is followed by a round of the loop soon."""
+    """Time counts too: a message that takes a millisecond is followed by a round of the loop soon.
+
+    Sooner than one looks at the clock where messages are fast: that is once in four.
+    """
     push, pull = flow
 
     def work(_):
@@ -160,7 +163,7 @@ def test_slow_handler_lets_the_loop_run_after_few_messages(flow):
 
         return await longest_run(handle, 100)
 
-    assert go(main) <= 16
+    assert go(main) <= 5
 
 
 def test_ticker_beside_a_flooded_router_runs_between_messages(new_context, ipc):

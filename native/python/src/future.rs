@@ -23,11 +23,20 @@ use crate::socket::Socket;
 /// One less than are allowed: the call that is told "later" may be a send, which has been done.
 const TURN_CALLS: u32 = 63;
 const TURN_TIME: Duration = Duration::from_micros(250);
-/// The clock is read once in so many calls.
+/// The clock is read once in so many calls, and at each of them while they are slow.
 const LOOK_EVERY: u32 = 4;
+/// Calls of which a turn has time for fewer are slow: what comes between them counts.
+const SLOW_CALLS: u32 = 16;
 
 thread_local! {
-    static TURN: Turn = const { Turn { left: Cell::new(TURN_CALLS), ends: Cell::new(None), marked: Cell::new(false) } };
+    static TURN: Turn = const {
+        Turn {
+            left: Cell::new(TURN_CALLS),
+            ends: Cell::new(None),
+            marked: Cell::new(false),
+            slow: Cell::new(false),
+        }
+    };
 }
 
 struct Turn {
@@ -35,6 +44,8 @@ struct Turn {
     ends: Cell<Option<Instant>>,
     /// The loop was asked to begin a turn.
     marked: Cell<bool>,
+    /// The last turn that was long enough to tell had fewer than SLOW_CALLS.
+    slow: Cell<bool>,
 }
 
 const LATER: u8 = 0;
@@ -51,11 +62,19 @@ impl Turn {
     /// One call more. False: the turn is over.
     #[inline]
     fn spend(&self) -> bool {
-        if self.left.get() % LOOK_EVERY == 0 && !self.goes_on() {
+        if (self.slow.get() || self.left.get() % LOOK_EVERY == 0) && !self.goes_on() {
+            self.slow.set(self.spent() < SLOW_CALLS);
             return false;
         }
         self.left.set(self.left.get() - 1);
+        if self.slow.get() && self.spent() >= SLOW_CALLS {
+            self.slow.set(false);
+        }
         true
+    }
+
+    fn spent(&self) -> u32 {
+        TURN_CALLS - self.left.get()
     }
 
     fn goes_on(&self) -> bool {
