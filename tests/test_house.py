@@ -146,7 +146,7 @@ ARROWS: dict[str, set[str]] = {
     "commands._table": set(),
     "commands._looking": {"commands._failure", "counters"},
     "commands.ps": {"commands._looking", "commands._table", "counters", "counters.rates"},
-    "commands.stats": {"_snapshot", "commands._looking", "counters", "counters.rates"},
+    "commands.stats": {"_snapshot", "commands._failure", "commands._looking", "counters", "counters.rates"},
     "commands._screen": {"commands._table", "counters", "counters.rates"},
     "commands.top": {"commands._failure", "commands._screen", "counters", "counters.rates"},
     "commands.clean": {"commands._failure", "counters", "transports.ipc"},

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 
 from shmzmq._snapshot import PeerStats, SocketStats
+from shmzmq.commands._failure import Failure
 from shmzmq.commands._looking import add_who, processes
 from shmzmq.counters import Process
 from shmzmq.counters.rates import state_of
@@ -23,7 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the counters. JSON of no process is an empty array, with the exit code that says so."""
-    found = processes(args)
+    try:
+        found = processes(args)
+    except Failure:
+        if args.json:
+            print("[]")
+        raise
     if args.json:
         print(json.dumps([process.as_dict() for process in found], indent=2))
     else:

@@ -83,6 +83,12 @@ def test_nobody_to_look_at_is_one_line_and_code_1(command):
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_json_of_nobody_is_an_empty_array_and_code_1():
+    done = shmzmq("stats", "--json", 1)
+    assert (done.returncode, json.loads(done.stdout)) == (1, [])
+    assert done.stderr.startswith("shmzmq stats: no process 1 of yours uses shmzmq")
+
+
 @pytest.mark.parametrize(
     "args",
     [["ps", "x"], ["top", "--sort", "x"], ["top", "-n", "0"], ["top", "--interval", "0"], ["clean", "-x"]],
