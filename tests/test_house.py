@@ -148,7 +148,7 @@ ARROWS: dict[str, set[str]] = {
     "commands.ps": {"commands._looking", "commands._table", "counters", "counters.rates"},
     "commands.stats": {"_snapshot", "commands._failure", "commands._looking", "counters", "counters.rates"},
     "commands._screen": {"commands._table", "counters", "counters.rates"},
-    "commands.top": {"commands._failure", "commands._screen", "counters", "counters.rates"},
+    "commands.top": {"commands._screen", "counters", "counters.rates", *COMMAND},
     "commands.clean": {"commands._failure", "counters", "transports.ipc"},
     "run_as_zmq": set(),
 }

@@ -1,6 +1,7 @@
 """`shmzmq recv`: messages to stdout, for shell scripts and for looking."""
 
 import argparse
+import os
 import sys
 from typing import BinaryIO
 
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         complaints = Complaints(socket)
         if args.type == "SUB":
             for topic in args.subscribe or [""]:
-                socket.subscribe(topic)
+                socket.subscribe(os.fsencode(topic))
         where = Address(args.endpoint.endpoint, args.endpoint.bind or args.bind)
         session.attach(socket, where)
         inbox = Inbox(session, socket, where, complaints, args.timeout)

@@ -6,7 +6,6 @@ This file knows the terminal, its keys and the time between two looks; what is s
 import argparse
 import contextlib
 import importlib.util
-import math
 import os
 import select
 import shutil
@@ -15,6 +14,7 @@ import time
 from collections.abc import Iterator
 
 from shmzmq.commands import _screen
+from shmzmq.commands._arguments import at_least, seconds
 from shmzmq.commands._failure import Failure
 from shmzmq.counters import Process, look
 from shmzmq.counters.rates import lines
@@ -35,12 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = f"sort keys:\n{sorts}\n\nkeys: {KEYS}"
     parser.add_argument(
-        "--interval", type=_seconds, default=1.0, metavar="S", help="seconds between two looks (default: 1)"
+        "--interval", type=_interval, default=1.0, metavar="S", help="seconds between two looks (default: 1)"
     )
     parser.add_argument(
         "-n",
         dest="count",
-        type=_count,
+        type=at_least(1),
         metavar="N",
         help="tables to show (default: no end, or 1 off a terminal)",
     )
@@ -58,17 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--everyone", action="store_true", help="processes of all users (root sees them)")
 
 
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value) or value < 0.05:
+def _interval(text: str) -> float:
+    value = seconds(text)
+    if value < 0.05:
         raise argparse.ArgumentTypeError(f"{text} is less than 0.05")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
     return value
 
 
@@ -104,7 +97,7 @@ class _Watch:
 
 def run(args: argparse.Namespace) -> int:
     """Show tables until it is enough."""
-    terminal = sys.stdout.isatty()
+    terminal = sys.stdout is not None and sys.stdout.isatty()
     count = 1 if args.once else args.count
     watch = _Watch(args)
     if terminal and not args.once and os.environ.get("TERM", "dumb") != "dumb":
@@ -168,7 +161,7 @@ def _wait(watch: _Watch, *, has_keys: bool) -> bool:
 @contextlib.contextmanager
 def _keys() -> Iterator[bool]:
     """Read keys as they are pressed, if somebody can press some; whether that is so."""
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         yield False
         return
     import termios

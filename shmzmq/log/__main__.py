@@ -7,6 +7,7 @@ Refuses  to know where the records come from.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from datetime import datetime
@@ -57,8 +58,10 @@ def main() -> None:
     """Show records until Ctrl-C, or until nobody reads the lines."""
     arguments = _arguments()
     lines = _Lines(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a narrow locale must not end it
     with Context() as context, context.socket(SUB) as socket:
-        socket.subscribe(arguments.topic.encode())
+        socket.subscribe(os.fsencode(arguments.topic))
         try:
             socket.connect(arguments.zmq_pub_url)
         except ZMQError as error:

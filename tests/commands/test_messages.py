@@ -52,6 +52,16 @@ def test_recv_subscribes_to_topics_and_to_no_others(peers):
         expect_end(recv, 0, "b1\nc1\n")
 
 
+def test_recv_subscribes_to_a_topic_that_is_no_text(peers):
+    with shell.running(
+        "recv", "-n", 1, "--type", "SUB", "--format", "hex", "--subscribe", os.fsdecode(b"\xff"), "@" + ANY
+    ) as recv:
+        publisher = peers.connected("XPUB", shell.bound_port(recv))
+        assert publisher.recv() == b"\x01\xff"
+        publisher.send(b"\xff1")
+        expect_end(recv, 0, "ff31\n")
+
+
 def test_recv_as_rep_answers_every_request(peers):
     with shell.running("recv", "-n", 2, "--type", "rep", "--reply", "pong", "@" + ANY) as recv:
         asker = peers.connected("REQ", shell.bound_port(recv))

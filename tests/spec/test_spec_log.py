@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import select
 import signal
 import subprocess
@@ -277,6 +278,17 @@ def test_program_shows_topic_and_text(viewer):
 def test_program_with_options(viewer):
     lines = viewer(3, "-t", "root.WARN", "--separator", "/", "--timestamp", "--dateformat", "now")
     assert set(lines) == {"now root.WARNING.sub/WARNING file:1 - second\n"}
+
+
+@pytest.mark.slow
+@pytest.mark.shmzmq_only("pyzmq shows a traceback")
+def test_program_shows_any_text_in_a_narrow_locale_and_takes_any_topic(viewer, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    lines = viewer(2, "--separator", " \N{BULLET} ")
+    assert "root.INFO \\u2022 first\n" in lines
+    command = [sys.executable, "-m", "shmzmq.log", "-t", os.fsdecode(b"\xff"), "nothing://like.this"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
 
 
 @pytest.mark.slow

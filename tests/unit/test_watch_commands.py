@@ -90,13 +90,24 @@ def test_json_of_nobody_is_an_empty_array_and_code_1():
 
 
 @pytest.mark.parametrize(
-    "args",
-    [["ps", "x"], ["top", "--sort", "x"], ["top", "-n", "0"], ["top", "--interval", "0"], ["clean", "-x"]],
+    ("args", "said"),
+    [
+        (["ps", "x"], "'x'"),
+        (["top", "--sort", "x"], "'x'"),
+        (["top", "-n", "0"], "0 is less than 1"),
+        (["top", "-n", "x"], "'x' is not a whole number"),
+        (["top", "--interval", "0"], "0 is less than 0.05"),
+        (["top", "--interval", "x"], "'x' is not a number of seconds"),
+        (["top", "--interval", "nan"], "'nan' is not a number of seconds"),
+        (["top", "--interval", "1e300"], "'1e300' is not a number of seconds"),
+        (["clean", "-x"], "-x"),
+    ],
 )
-def test_wrong_usage_is_code_2_without_a_traceback(args):
+def test_wrong_usage_is_code_2_and_one_line(args, said):
     done = shmzmq(*args)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "Traceback" not in done.stderr
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_top_without_a_terminal_prints_one_table_of_text(busy):
@@ -116,6 +127,21 @@ def test_top_shows_peers_and_many_tables_if_asked(busy):
     for table in tables:
         assert len(table.strip().splitlines()) == 6
         assert f"pid {ME}" in table
+
+
+def test_top_with_closed_stdout_says_nothing(busy):
+    script = 'exec "$@" >&-'
+    command = ["sh", "-c", script, "sh", sys.executable, "-m", "shmzmq", "top", "--once", "--interval", "0.1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=CAP_SECONDS, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_top_on_a_terminal_with_closed_stdin_has_no_keys(busy):
+    pytest.importorskip("rich")
+    with contextlib.closing(Terminal("sh", "-c", 'exec "$@" <&-', "sh", *TOP, "-n", "1")) as terminal:
+        terminal.see("Ctrl-C quits")
+        assert terminal.end() == (0, True)
+        assert "Traceback" not in terminal.shown
 
 
 def test_top_ends_quietly_when_nobody_reads_on(busy):
