@@ -20,6 +20,8 @@ COLUMNS = (
 RIGHT = frozenset(COLUMNS) - {"TYPE", "STATE", "VIA", "PROGRAM", "ENDPOINTS"}
 SPARED = ("WAKE/s", "MEM", "SLEEP/s", "CPU%", "PROGRAM", "STATE")
 """What a narrow terminal does without, first to last."""
+SPARED_LAST = ("PEERS", "B/s", "DROP/s", "VIA", "DEPTH")
+"""What it does without after these, one by one and only as long as the others do not fit."""
 ELASTIC = {"VIA": 0.4, "PROGRAM": 0.4, "ENDPOINTS": 1.0}
 """Columns that share what the others leave, first to last: how much of it each may take."""
 WIDTH_OF_ALL = 150
@@ -151,9 +153,14 @@ def rich_table(cells: list[dict[str, str]], width: int, height: int) -> Any:
     spared = set(SPARED[: max(0, -(-(WIDTH_OF_ALL - width) // WIDTH_OF_ONE))])
     columns = [name for name in COLUMNS if name not in spared]
     widths = {name: max(len(name), *(len(row[name]) for row in cells), 0) + 1 for name in columns}
+    for name in SPARED_LAST:
+        if sum(len(each) + 1 if each in ELASTIC else widths[each] for each in columns) > width:
+            columns.remove(name)
     left = width - sum(widths[name] for name in columns if name not in ELASTIC)
-    for name in [name for name in ELASTIC if name in columns]:
-        widths[name] = max(len(name) + 1, min(widths[name], int(left * ELASTIC[name])))
+    elastic = [name for name in ELASTIC if name in columns]
+    for number, name in enumerate(elastic, 1):
+        most = min(int(left * ELASTIC[name]), left - sum(len(later) + 1 for later in elastic[number:]))
+        widths[name] = max(len(name) + 1, min(widths[name], most))
         left -= widths[name]
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="reverse", expand=True)
     for name in columns:

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import io
 import json
 import os
 import pty
@@ -18,6 +19,7 @@ import pytest
 from kit import marry, wait_until
 from shmzmq import counters
 from shmzmq.__main__ import main
+from shmzmq.commands import _screen
 from shmzmq.counters import files
 
 pytestmark = [pytest.mark.slow, pytest.mark.shmzmq_only("pyzmq has no such command")]
@@ -196,6 +198,21 @@ class Terminal:
         self.process.wait()
         os.close(self.theirs)
         os.close(self.fd)
+
+
+@pytest.mark.parametrize("columns", [44, 60, 80, 120, 200])
+def test_table_of_a_narrow_terminal_cuts_no_number(columns):
+    console = pytest.importorskip("rich.console").Console(width=columns, file=io.StringIO())
+    number = {"PID": "4194304", "OUT/s": "99.9k", "IN/s": "99.9M", "B/s": "99.9G", "DEPTH": "12.3k"}
+    row = {**dict.fromkeys(_screen.COLUMNS, "0"), **number, "TYPE": "DEALER", "STATE": "lingering"}
+    row |= {"VIA": "zmtp: " + 30 * "why ", "PROGRAM": 9 * "program", "ENDPOINTS": f"@ipc:///{90 * 'x'}/last"}
+    console.print(_screen.rich_table([row], columns, 10))
+    head, line, *more = console.file.getvalue().splitlines()
+    assert more == []
+    assert [name for name in head.split() if name not in _screen.COLUMNS] == []
+    assert {"PID", "TYPE", "OUT/s", "IN/s", "ENDPOINTS"} <= set(head.split())
+    for name in set(head.split()) - {"VIA", "PROGRAM", "ENDPOINTS"}:
+        assert row[name] in line.split()
 
 
 TOP = (sys.executable, "-m", "shmzmq", "top", "--interval", "0.1", "--filter", ME)
