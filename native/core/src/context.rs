@@ -7,7 +7,7 @@
 //! I/O threads start with the first endpoint, or block of `alloc`, that needs one.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use rustix::thread::futex;
 use shmzmq_shm::arena::Block;
 use shmzmq_shm::fork::{self, Global};
+use shmzmq_shm::table::Table;
 use shmzmq_shm::{budget, exports, private};
 use shmzmq_zmtp::SocketType;
 
@@ -150,7 +151,7 @@ pub struct Context {
     born: u64,
     terminating: AtomicBool,
     threads: Mutex<Vec<Arc<IoThread>>>,
-    sockets: Mutex<BTreeMap<u64, Arc<Socket>>>,
+    sockets: Mutex<Table<u64, Arc<Socket>>>,
     inproc: Mutex<HashMap<String, InprocName>>,
     next: AtomicU64,
     /// Sockets in the table; a futex for `wait_empty`.

@@ -4,10 +4,12 @@
 //! that holds most places, the one that has stood there longest. A peer that means well is through in a
 //! moment, so whoever fills a door only ever pushes out its own.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use shmzmq_shm::table::Table;
 
 use crate::dial::peer_ip;
 
@@ -24,8 +26,8 @@ enum Source {
 
 #[derive(Default)]
 struct Standing {
-    /// Of each source its sessions, the oldest first: in order of their arrival.
-    by_source: HashMap<Source, BTreeSet<(u64, u64)>>,
+    /// Of each source its sessions by their arrival, the oldest first.
+    by_source: HashMap<Source, Table<u64, u64>>,
     total: usize,
     arrivals: u64,
 }
@@ -37,8 +39,7 @@ pub struct Door(Mutex<Standing>);
 pub struct Place {
     door: Arc<Door>,
     source: Source,
-    /// Arrival and session.
-    key: (u64, u64),
+    arrival: u64,
 }
 
 impl Door {
@@ -48,18 +49,18 @@ impl Door {
         let mut standing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let goes = if standing.total >= PLACES { standing.longest() } else { None };
         standing.arrivals += 1;
-        let key = (standing.arrivals, token);
-        standing.by_source.entry(source).or_default().insert(key);
+        let arrival = standing.arrivals;
+        standing.by_source.entry(source).or_default().insert(arrival, token);
         standing.total += 1;
         drop(standing);
-        (Place { door: self.clone(), source, key }, goes)
+        (Place { door: self.clone(), source, arrival }, goes)
     }
 }
 
 impl Standing {
     fn longest(&self) -> Option<u64> {
         let crowd = self.by_source.values().max_by_key(|crowd| crowd.len())?;
-        crowd.first().map(|(_, token)| *token)
+        crowd.values().next().copied()
     }
 }
 
@@ -67,7 +68,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut standing = self.door.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(crowd) = standing.by_source.get_mut(&self.source) else { return };
-        let stood = crowd.remove(&self.key);
+        let stood = crowd.remove(&self.arrival).is_some();
         if crowd.is_empty() {
             standing.by_source.remove(&self.source);
         }

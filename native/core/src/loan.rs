@@ -5,8 +5,6 @@
 //! a socket and without the GIL. It also keeps the channel open, by which the sender knows that
 //! somebody may still read (arena/mod.rs, A-7).
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,6 +15,7 @@ use shmzmq_shm::part::Described;
 use shmzmq_shm::private::PrivateMap;
 use shmzmq_shm::returns::{self, BLOCKS};
 use shmzmq_shm::segment::{MappedReturns, SegmentError};
+use shmzmq_shm::table::Table;
 
 use crate::channel::Channel;
 use crate::copy::copy;
@@ -104,7 +103,7 @@ impl View {
 /// The peer's memory, as far as it was announced.
 #[derive(Default)]
 pub struct Borrowed {
-    segments: BTreeMap<u32, View>,
+    segments: Table<u32, View>,
 }
 
 /// A descriptor that was checked: bytes of a segment.
@@ -124,10 +123,10 @@ impl Borrowed {
         if self.segments.len() >= SEGMENTS_MAX {
             return Err(Nowhere(format!("peer announces more than {SEGMENTS_MAX} segments of its arena")));
         }
-        match self.segments.entry(number) {
-            Entry::Vacant(free) => _ = free.insert(view),
-            Entry::Occupied(_) => return Err(Nowhere(format!("peer announces segment {number} twice"))),
+        if self.has(number) {
+            return Err(Nowhere(format!("peer announces segment {number} twice")));
         }
+        self.segments.insert(number, view);
         Ok(())
     }
 

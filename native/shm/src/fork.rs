@@ -9,17 +9,18 @@
 //! own in the process that made it and nowhere else. In a child the mapping does not exist
 //! (`MADV_DONTFORK`) and the fd was closed by [`after_in_child`]; its number may be someone else's.
 
-use std::collections::BTreeSet;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 
+use crate::table::Table;
+
 static WORD: AtomicPtr<AtomicU64> = AtomicPtr::new(std::ptr::null_mut());
 /// Stands in where no wiped page can be had; the fork hook clears it.
 static PLAIN: AtomicU64 = AtomicU64::new(0);
-static FDS: Global<BTreeSet<RawFd>> = Global::new();
+static FDS: Global<Table<RawFd, ()>> = Global::new();
 
 /// A process-wide value behind a lock that a forked child can replace: a thread of the parent may
 /// have held the lock at the fork, and it will never release it in the child.
@@ -147,7 +148,7 @@ pub fn open_fds() -> usize {
 /// Takes no lock it could wait for: if another thread of the parent held the list at the fork, the
 /// fds stay open here, and the peers' pidfds cover that.
 pub fn after_in_child() {
-    for raw in FDS.renew().unwrap_or_default() {
+    for &raw in FDS.renew().unwrap_or_default().keys() {
         // Not by OwnedFd, which aborts a debug build over a closed number: the kernel copies the fd table
         // before the memory (copy_process in kernel/fork.c), so another thread of the parent may have
         // opened and listed this one in between.
@@ -174,7 +175,7 @@ impl From<OwnedFd> for Fd {
     fn from(fd: OwnedFd) -> Self {
         let born = generation();
         let raw = fd.into_raw_fd();
-        FDS.lock().insert(raw);
+        FDS.lock().insert(raw, ());
         Fd { raw, born }
     }
 }

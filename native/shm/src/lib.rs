@@ -18,6 +18,7 @@
 //! | [`budget`] | how many bytes of shared memory this process may reserve, and has |
 //! | [`returns`] | how blocks of memory come back to who lent them: one bit each |
 //! | [`segment`] | memfd, seals, mapping; what is checked before a foreign fd is mapped |
+//! | [`table`] | rows by key, in order, in a vector |
 //! | [`fork`] | which process created a thing; fds and maps that a forked child must not touch |
 
 pub mod arena;
@@ -32,3 +33,4 @@ pub mod returns;
 pub mod ring;
 pub mod segment;
 pub mod sync;
+pub mod table;

@@ -1,7 +1,8 @@
 //! The endpoints of a socket by number, as texts: for who looks from outside.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use shmzmq_shm::table::Table;
 
 /// How the socket has it.
 #[derive(Debug, Clone)]
@@ -13,11 +14,11 @@ pub struct Named {
 /// A leaf: under its lock nothing else happens.
 #[derive(Default)]
 pub struct Endpoints {
-    named: Mutex<BTreeMap<u64, Named>>,
+    named: Mutex<Table<u64, Named>>,
 }
 
 impl Endpoints {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Named>> {
+    fn lock(&self) -> MutexGuard<'_, Table<u64, Named>> {
         self.named.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -29,7 +30,7 @@ impl Endpoints {
         self.lock().remove(&number);
     }
 
-    pub fn all(&self) -> BTreeMap<u64, Named> {
+    pub fn all(&self) -> Table<u64, Named> {
         self.lock().clone()
     }
 }

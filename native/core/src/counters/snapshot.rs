@@ -204,9 +204,9 @@ fn head(socket: &Socket) -> Text {
     text.close(']');
     text.key("endpoints");
     text.open('[');
-    for Named { bound, text: endpoint } in socket.endpoints.all().into_values().take(ENDPOINTS) {
+    for Named { bound, text: endpoint } in socket.endpoints.all().values().take(ENDPOINTS) {
         text.open('[');
-        text.string(if bound { b"bind" } else { b"connect" });
+        text.string(if *bound { b"bind" } else { b"connect" });
         text.string(&endpoint[..endpoint.len().min(SHOWN)]);
         text.close(']');
     }

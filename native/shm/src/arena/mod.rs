@@ -37,7 +37,6 @@ mod peers;
 mod segments;
 mod supply;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 pub use self::block::{Block, Usage};
@@ -49,6 +48,7 @@ use self::segments::Segment;
 pub use self::segments::{Look, SEGMENTS_MAX};
 use crate::fork;
 use crate::returns::HeapReturns;
+use crate::table::Table;
 
 /// Why there is no block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,12 +79,12 @@ struct Row {
 }
 
 struct State {
-    segments: BTreeMap<u32, Segment>,
+    segments: Table<u32, Segment>,
     next_segment: u32,
     rows: Vec<Row>,
     free_rows: Vec<u32>,
     classes: Vec<Class>,
-    peers: BTreeMap<PeerId, PeerRow>,
+    peers: Table<PeerId, PeerRow>,
     /// Of the peers, those that have something.
     lenders: Vec<PeerId>,
     next_peer: u64,
@@ -143,12 +143,12 @@ pub struct Holdings {
 impl Arena {
     pub fn new(wake: Wake) -> Arc<Arena> {
         let state = State {
-            segments: BTreeMap::new(),
+            segments: Table::default(),
             next_segment: 1,
             rows: Vec::new(),
             free_rows: Vec::new(),
             classes: Vec::new(),
-            peers: BTreeMap::new(),
+            peers: Table::default(),
             lenders: Vec::new(),
             next_peer: 0,
             next_use: 0,
