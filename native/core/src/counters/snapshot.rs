@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::endpoints::Named;
 use super::text::Text;
@@ -55,7 +55,7 @@ const PEER_COLUMNS: [&str; 16] = [
 pub struct Facts {
     program: Vec<u8>,
     pid_namespace: u64,
-    started: f64,
+    started: Duration,
 }
 
 impl Facts {
@@ -71,12 +71,12 @@ impl Facts {
     }
 }
 
-fn now() -> f64 {
-    seconds(SystemTime::now()).unwrap_or_default()
+fn now() -> Duration {
+    since_epoch(SystemTime::now()).unwrap_or_default()
 }
 
-fn seconds(at: SystemTime) -> Option<f64> {
-    at.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs_f64())
+fn since_epoch(at: SystemTime) -> Option<Duration> {
+    at.duration_since(UNIX_EPOCH).ok()
 }
 
 /// The whole process, in at most `most` bytes.
@@ -96,9 +96,9 @@ pub fn of_process(facts: &Facts, contexts: &[Arc<Context>], most: usize) -> Vec<
     text.key("layout");
     text.number(shmzmq_shm::layout::ABI);
     text.key("started");
-    text.number(facts.started);
+    text.seconds(facts.started);
     text.key("taken");
-    text.number(now());
+    text.seconds(now());
     columns(&mut text);
     contexts_into(&mut text, contexts, most);
     text.close('}');
@@ -270,8 +270,8 @@ fn peer(pipe: &mut Pipe, endpoint: Option<&Named>) -> Text {
     text.number(known.uid);
     text.string_or_null(pipe.kind.filter(|_| up).map(|kind| kind.name().as_bytes()));
     text.hex(&shown(&pipe.routing_id));
-    match pipe.since.filter(|_| up).and_then(seconds) {
-        Some(since) => text.number(since),
+    match pipe.since.filter(|_| up).and_then(since_epoch) {
+        Some(since) => text.seconds(since),
         None => text.null(),
     }
     text.number(pipe.depth());

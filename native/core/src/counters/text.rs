@@ -3,6 +3,7 @@
 use std::fmt::{Display, Write};
 
 pub struct Text {
+use std::time::Duration;
     text: String,
     /// Something stands before on this level.
     follows: bool,
@@ -67,6 +68,11 @@ impl Text {
             match character {
                 '"' | '\\' => {
                     self.text.push('\\');
+    /// As a number with nine places. Not by way of a float: what writes those is as much code as a snapshot.
+    pub fn seconds(&mut self, value: Duration) {
+        self.number(format_args!("{}.{:09}", value.as_secs(), value.subsec_nanos()));
+    }
+
                     self.text.push(character);
                 }
                 ..' ' | '\u{7f}' => {

@@ -263,8 +263,8 @@ fn effective_cpus() -> usize {
 fn quota() -> Option<usize> {
     let text = std::fs::read_to_string("/sys/fs/cgroup/cpu.max").ok()?;
     let (quota, period) = text.trim().split_once(' ')?;
-    let (quota, period): (f64, f64) = (quota.parse().ok()?, period.parse().ok()?);
-    Some((quota / period).ceil().max(1.0) as usize)
+    let (quota, period): (usize, usize) = (quota.parse().ok()?, period.parse().ok()?);
+    (period > 0).then(|| quota.div_ceil(period).max(1))
 }
 
 #[cfg(test)]
