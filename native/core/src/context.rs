@@ -45,6 +45,8 @@ const LOG_LINES: usize = 100;
 static LOGGED: AtomicBool = AtomicBool::new(false);
 
 /// Notes something a person may want to know. Never per message.
+#[cold]
+#[inline(never)]
 pub fn log(cause: impl Into<Cause>, text: String) {
     let mut lines = LOG.lock();
     if lines.len() < LOG_LINES {

@@ -32,6 +32,8 @@ pub struct Failure {
 }
 
 impl<T: std::fmt::Display> From<T> for Failure {
+    #[cold]
+    #[inline(never)]
     fn from(error: T) -> Self {
         Failure { reason: error.to_string(), tell: Tell::Errno(libc::EPROTO) }
     }
@@ -49,6 +51,7 @@ impl Failure {
     }
 
     /// What we had to say cannot be said; nobody is to blame if the peer has left.
+    #[cold]
     pub fn send(errno: Errno) -> Failure {
         if let Errno::PIPE | Errno::CONNRESET = errno {
             return Failure::gone(errno);
@@ -57,6 +60,7 @@ impl Failure {
     }
 
     /// READY with metadata that does not fit ends the connection without another event, as in libzmq.
+    #[cold]
     pub fn protocol(error: ProtocolError) -> Failure {
         let tell = match error.code() {
             Some(INVALID_METADATA) => Tell::Disconnected,
@@ -67,6 +71,7 @@ impl Failure {
     }
 
     /// The peer said ERROR in the handshake. A status of ZAP (RFC 27) is told as one, as in libzmq.
+    #[cold]
     pub fn refused(text: &str) -> Failure {
         let tell = match text {
             "300" => Tell::Auth(NOT_NOW),

@@ -42,18 +42,24 @@ impl<T: Default + Send + 'static> Global<T> {
     fn mutex(&self) -> &'static Mutex<T> {
         let mut at = self.at.load(Ordering::Acquire);
         if at.is_null() {
-            let made = Box::into_raw(Box::default());
-            at = match self.at.compare_exchange(at, made, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => made,
-                Err(theirs) => {
-                    // SAFETY: ours lost the race and nobody has seen it.
-                    drop(unsafe { Box::from_raw(made) });
-                    theirs
-                }
-            };
+            at = self.make();
         }
-        // SAFETY: made by Box::into_raw above and never freed, also not when it is replaced.
+        // SAFETY: made by Box::into_raw and never freed, also not when it is replaced.
         unsafe { &*at }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make(&self) -> *mut Mutex<T> {
+        let made = Box::into_raw(Box::default());
+        match self.at.compare_exchange(std::ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => made,
+            Err(theirs) => {
+                // SAFETY: ours lost the race and nobody has seen it.
+                drop(unsafe { Box::from_raw(made) });
+                theirs
+            }
+        }
     }
 
     pub fn lock(&self) -> MutexGuard<'static, T> {
@@ -76,6 +82,9 @@ fn fresh() -> u64 {
     (pid << 32) | (now.tv_nsec as u64 & 0xffff_fffe) | 1
 }
 
+/// Out of line: whoever asks whose a thing is would else carry a copy of it.
+#[cold]
+#[inline(never)]
 fn make_word() -> &'static AtomicU64 {
     let page = rustix::param::page_size();
     // SAFETY: a new anonymous mapping; nothing else knows its address.

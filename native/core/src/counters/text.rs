@@ -1,9 +1,11 @@
 //! JSON, as much of it as a snapshot needs (RFC 8259): what is written here is UTF-8 without control characters.
+//!
+//! Its functions stay out of line: they are small, called in many places, and only when somebody looks.
 
 use std::fmt::{Display, Write};
+use std::time::Duration;
 
 pub struct Text {
-use std::time::Duration;
     text: String,
     /// Something stands before on this level.
     follows: bool,
@@ -22,38 +24,53 @@ impl Text {
         self.text.into_bytes()
     }
 
+    #[inline(never)]
     fn comma(&mut self) {
         if std::mem::replace(&mut self.follows, true) {
             self.text.push(',');
         }
     }
 
+    #[inline(never)]
     pub fn key(&mut self, name: &str) {
         self.string(name.as_bytes());
         self.text.push(':');
         self.follows = false;
     }
 
+    #[inline(never)]
     pub fn open(&mut self, bracket: char) {
         self.comma();
         self.text.push(bracket);
         self.follows = false;
     }
 
+    #[inline(never)]
     pub fn close(&mut self, bracket: char) {
         self.text.push(bracket);
         self.follows = true;
     }
 
     /// What another text holds, as one value.
+    #[inline(never)]
     pub fn value(&mut self, other: Text) {
         self.comma();
         self.text.push_str(&other.text);
     }
 
     pub fn number(&mut self, value: impl Display) {
+        self.display(&value);
+    }
+
+    #[inline(never)]
+    fn display(&mut self, value: &dyn Display) {
         self.comma();
         let _ = write!(self.text, "{value}");
+    }
+
+    /// As a number with nine places. Not by way of a float: what writes those is as much code as a snapshot.
+    pub fn seconds(&mut self, value: Duration) {
+        self.number(format_args!("{}.{:09}", value.as_secs(), value.subsec_nanos()));
     }
 
     pub fn null(&mut self) {
@@ -61,6 +78,7 @@ impl Text {
     }
 
     /// Bytes that are meant to be read; what is not UTF-8 becomes U+FFFD.
+    #[inline(never)]
     pub fn string(&mut self, bytes: &[u8]) {
         self.comma();
         self.text.push('"');
@@ -68,11 +86,6 @@ impl Text {
             match character {
                 '"' | '\\' => {
                     self.text.push('\\');
-    /// As a number with nine places. Not by way of a float: what writes those is as much code as a snapshot.
-    pub fn seconds(&mut self, value: Duration) {
-        self.number(format_args!("{}.{:09}", value.as_secs(), value.subsec_nanos()));
-    }
-
                     self.text.push(character);
                 }
                 ..' ' | '\u{7f}' => {

@@ -26,6 +26,7 @@ pub fn forget_peers() {
 }
 
 /// Less than a quarter of RLIMIT_NOFILE is free.
+#[inline(never)]
 fn fds_are_scarce() -> bool {
     let limit = rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     (fork::open_fds() as u64).saturating_mul(4) >= limit.saturating_mul(3)
