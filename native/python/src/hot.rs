@@ -42,11 +42,18 @@ unsafe fn raw(
         release::drain(py);
         done
     };
-    let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| Err(bug(&*payload)));
-    result.unwrap_or_else(|error| {
-        error.restore(py);
-        std::ptr::null_mut()
-    })
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(Ok(made)) => made,
+        Ok(Err(error)) => failed(py, error),
+        Err(payload) => failed(py, bug(&*payload)),
+    }
+}
+
+/// What a raw method returns when it raises.
+#[cold]
+fn failed(py: Python<'_>, error: PyErr) -> *mut ffi::PyObject {
+    error.restore(py);
+    std::ptr::null_mut()
 }
 
 fn none() -> *mut ffi::PyObject {
@@ -78,7 +85,7 @@ fn send(py: Python<'_>, socket: &Socket, call: Call) -> PyResult<*mut ffi::PyObj
     Ok(tracker.into_ptr())
 }
 
-#[inline]
+#[inline(always)]
 unsafe fn send_one(
     py: Python<'_>,
     socket: &Socket,
@@ -183,7 +190,7 @@ pub fn recv_memory<'py>(
 }
 
 /// One frame as a new reference.
-#[inline]
+#[inline(always)]
 fn recv_one(py: Python<'_>, socket: &Socket, flags: i64) -> PyResult<*mut ffi::PyObject> {
     let mut sink = PySink::finishing(Become::Bytes);
     until_done(py, socket.core(py)?, Interest::Receive, flags, |core| core.try_recv(&mut sink))?;

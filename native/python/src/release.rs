@@ -32,7 +32,7 @@ pub fn later(object: *mut c_void) {
 }
 
 /// Releases what was given away. Runs destructors: never call it under a socket's lock.
-#[inline]
+#[inline(always)]
 pub fn drain(_py: Python<'_>) {
     if !HEAD.load(Ordering::Relaxed).is_null() {
         drain_some();

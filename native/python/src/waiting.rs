@@ -79,7 +79,7 @@ impl Stop {
 }
 
 /// Repeats `attempt` until it does not say Again, waiting in between as `flags` and the time-out allow.
-#[inline]
+#[inline(always)]
 pub fn until_done<T>(
     py: Python<'_>,
     core: &Arc<Core>,

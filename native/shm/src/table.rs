@@ -2,7 +2,7 @@
 //!
 //! For keys that come mostly in order (numbers that count up) or few at a time. What the standard library has for
 //! this, `BTreeMap`, is several KiB of code for each pair of types, and slower to look into while it is small;
-//! taking a row out of the middle moves those behind it.
+//! taking a row out of the middle moves those behind it (docs/design/decisions/0016-wheel-size.md).
 
 #[derive(Debug, Clone)]
 pub struct Table<K, V> {
