@@ -7,6 +7,7 @@ connection is gone.
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import socket as system_socket
 import struct
@@ -304,3 +305,19 @@ def test_short_messages_that_came_one_by_one_do_not_wait_in_a_buffer_each(zmq, s
         wire.next_frame()  # the PONG: what was said has been read
     assert resident() - before < 5_000_000
     assert all(pull.recv() == b"short" for _ in range(3000))
+
+
+# --- within the host ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.shmzmq_only("libzmq leaves the system's congestion control, whatever it is")
+@pytest.mark.parametrize("puller", ["binds", "connects"])
+def test_connection_within_the_host_does_not_pace_what_it_sends(zmq, sockets, puller):
+    push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
+    near, far = (pull, push) if puller == "binds" else (push, pull)
+    near.bind("tcp://127.0.0.1:*")
+    far.connect(near.last_endpoint.decode())
+    push.send(b"")
+    with system_socket.socket(fileno=os.dup(pull.recv(copy=False)[zmq.SRCFD])) as link:
+        name = link.getsockopt(system_socket.IPPROTO_TCP, system_socket.TCP_CONGESTION, 16)
+    assert not name.startswith(b"bbr")

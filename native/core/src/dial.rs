@@ -191,6 +191,15 @@ pub fn tune(fd: BorrowedFd<'_>, options: &Options, early: bool) -> Result<(), Er
     Ok(())
 }
 
+/// Within the host there is no path whose rate could be found out: a congestion control that paces what it sends
+/// (BBR) only makes it wait for timers. Any that does not will do; reno is there in every kernel and for every user.
+pub fn do_not_pace_within_host(fd: BorrowedFd<'_>) {
+    let stays = peer_ip(fd).is_some_and(|peer| peer.is_loopback() || own_ip(fd) == Some(peer));
+    if stays && sockopt::tcp_congestion(fd).is_ok_and(|name| name.starts_with("bbr")) {
+        let _ = sockopt::set_tcp_congestion(fd, "reno");
+    }
+}
+
 /// Options that say "the system's" with 0 or less.
 fn set_positive(value: i64, set: impl FnOnce(u64) -> Result<(), Errno>) -> Result<(), Errno> {
     match u64::try_from(value) {
@@ -202,6 +211,10 @@ fn set_positive(value: i64, set: impl FnOnce(u64) -> Result<(), Errno>) -> Resul
 /// The numeric address of the other end; empty if there is none (any more).
 pub fn peer_address(fd: BorrowedFd<'_>) -> String {
     peer_ip(fd).map(|ip| ip.to_string()).unwrap_or_default()
+}
+
+fn own_ip(fd: BorrowedFd<'_>) -> Option<IpAddr> {
+    SocketAddr::try_from(rustix::net::getsockname(fd).ok()?).ok().map(|address| address.ip().to_canonical())
 }
 
 /// The same, not as text.

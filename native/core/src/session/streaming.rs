@@ -9,7 +9,7 @@ use shmzmq_zmtp::Ready;
 use super::link::{Link, Phase};
 use super::{Session, Step};
 use crate::context::log;
-use crate::dial::peer_address;
+use crate::dial::{do_not_pace_within_host, peer_address};
 use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::monitor;
@@ -42,6 +42,9 @@ impl Session {
         let session = SessionHandle { thread: io.thread.clone(), token };
         let owner = (self.socket.signaler.clone(), slot);
         let link = self.link.as_mut().ok_or("no connection")?;
+        if self.tcp {
+            do_not_pace_within_host(link.channel.fd());
+        }
         // A raw peer says nothing of itself.
         let ready = if raw { None } else { Some(link.ready.take().ok_or("no READY")?) };
         let origin = Arc::new(link.origin(self.tcp, ready.as_ref()));
