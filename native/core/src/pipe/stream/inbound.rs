@@ -95,6 +95,13 @@ impl Inbound {
         }
     }
 
+    /// The connection may be quiet for long.
+    pub(super) fn forget_spare(&mut self) {
+        if self.spare.capacity() > KEPT_BYTES {
+            self.spare = Vec::new();
+        }
+    }
+
     fn push(&mut self, piece: InPiece) {
         let messages = piece.messages();
         if self.conflates && messages > 0 {
@@ -263,7 +270,9 @@ impl StreamIn {
         };
         let mut input = self.shared.input.lock();
         let Some(piece) = input.pieces.pop_front() else {
-            if emptied.capacity() <= KEPT_BYTES && emptied.capacity() > input.spare.capacity() {
+            // A program that reads by itself fills it next.
+            let keeps = self.direct || emptied.capacity() <= KEPT_BYTES;
+            if keeps && emptied.capacity() > input.spare.capacity() {
                 input.spare = emptied;
             }
             self.shared.filled.store(false, Ordering::Relaxed);

@@ -493,9 +493,9 @@ impl Intake {
         self.hand_over(stream, Some(InPiece::Run(Run { bytes, at: 0, end, messages })));
     }
 
-    /// What waits for its reader does not keep a buffer of many times its size.
+    /// What waits for its reader does not keep a buffer of many times its size. A caller takes it at once.
     fn fit(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
-        if bytes.len() > bytes.capacity() / 4 {
+        if self.turn.callers || bytes.len() > bytes.capacity() / 4 {
             return bytes;
         }
         let fitted = bytes.as_slice().to_vec();

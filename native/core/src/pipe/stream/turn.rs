@@ -95,7 +95,11 @@ impl Stream {
         intake.turn.ticks = false;
         intake.forget_blank();
         let Some(channel) = intake.channel() else { return };
-        self.input.lock().reader.0.clone().ignore(channel.fd());
+        let mut input = self.input.lock();
+        input.forget_spare();
+        let signaler = input.reader.0.clone();
+        drop(input);
+        signaler.ignore(channel.fd());
         // It is known there until its session has seen its end; then nothing is to be heard.
         let _ = self.session.hear(channel.fd(), true);
     }
