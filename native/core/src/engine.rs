@@ -34,6 +34,8 @@ const MUCH: u64 = 16 * 1024;
 const RECENT: Duration = Duration::from_secs(1);
 /// The kernel had no memory for a write: it is tried again after this.
 const REWRITE: Duration = Duration::from_millis(10);
+/// A program that streams is looked after so often: it fills a batch meanwhile, or writes it itself.
+const LINGER: Duration = Duration::from_micros(100);
 /// libzmq multiplies a TTL in 16 bits, so that more than this wraps there.
 const TTL_MAX: i64 = 655;
 
@@ -75,7 +77,7 @@ pub struct Engine {
     may_end: bool,
     /// Nothing can be written any more; what the peer said before is still read.
     mute: Option<Errno>,
-    /// For want of memory in the kernel nothing was written; it is tried again then.
+    /// For want of memory in the kernel nothing was written, or more is about to wait; it is tried again then.
     rewrite_at: Option<Instant>,
     /// When something came last.
     heard_at: Option<Instant>,
@@ -183,17 +185,25 @@ impl Engine {
         }
         match self.stream.write(&self.channel, ROUNDS) {
             Ok(Some(Wrote::All | Wrote::Blocked)) => return Ok(()),
+            Ok(Some(Wrote::Lingers)) => {
+                self.rewrite_in(io, LINGER);
+                return Ok(());
+            }
             Ok(None) => {}
             Err(Errno::NOBUFS | Errno::NOMEM) => {
-                let at = Instant::now() + REWRITE;
-                self.rewrite_at = Some(at);
-                io.call_at(at, self.token);
+                self.rewrite_in(io, REWRITE);
                 return Ok(());
             }
             Err(errno) => self.mute = Some(errno),
         }
         io.again(self.token);
         Ok(())
+    }
+
+    fn rewrite_in(&mut self, io: &mut Io, time: Duration) {
+        let at = Instant::now() + time;
+        self.rewrite_at = Some(at);
+        io.call_at(at, self.token);
     }
 
     fn read_rounds(&mut self, io: &mut Io) -> Step<()> {

@@ -16,6 +16,7 @@ use shmzmq_core::context::Context;
 use shmzmq_core::door::Door;
 use shmzmq_core::error::Error;
 use shmzmq_core::message::{Collect, Frames, Message, Outgoing, Payload};
+use shmzmq_core::options::SNDHWM;
 use shmzmq_core::origin::Origin;
 use shmzmq_core::pipe::overflow::Policy;
 use shmzmq_core::pipe::ring::Limits;
@@ -279,8 +280,12 @@ fn receive(socket: &Socket) -> Parts {
 
 /// A PULL that has a plain ZMTP peer: our end of the pair.
 fn pull_with_a_peer() -> (Arc<Context>, Arc<Socket>, UnixStream) {
+    with_a_peer(SocketType::Pull, b"PUSH")
+}
+
+fn with_a_peer(kind: SocketType, theirs_is: &[u8]) -> (Arc<Context>, Arc<Socket>, UnixStream) {
     let context = Context::new(1);
-    let socket = context.socket(SocketType::Pull.number()).unwrap();
+    let socket = context.socket(kind.number()).unwrap();
     let (theirs, mut peer) = UnixStream::pair().unwrap();
     theirs.set_nonblocking(true).unwrap();
     peer.set_read_timeout(Some(CAP)).unwrap();
@@ -294,7 +299,7 @@ fn pull_with_a_peer() -> (Arc<Context>, Arc<Socket>, UnixStream) {
     );
     THREAD.post(Command::Connect(Box::new(session)));
     let mut hello = greeting().to_vec();
-    encode_ready(&[("Socket-Type", b"PUSH")], &mut hello);
+    encode_ready(&[("Socket-Type", theirs_is)], &mut hello);
     peer.write_all(&hello).unwrap();
     // Who hangs up before it was greeted was never a peer.
     let mut hello = [0; 66];
@@ -380,6 +385,58 @@ proptest! {
             assert_eq!(socket.try_recv(&mut Collect::default()), Err(Error::Again));
             std::thread::yield_now();
         }
+        context.close(&socket);
+    }
+}
+
+fn send(socket: &Socket, parts: &Parts) {
+    let sent = Sent::new(parts);
+    let deadline = Instant::now() + CAP;
+    while let Err(error) = socket.try_send(&sent, true) {
+        assert_eq!(error, Error::Again);
+        let woken = socket.wait(Interest::Send, Some(deadline)).unwrap();
+        assert_ne!(woken, Woken::TimedOut, "nobody writes what waits");
+    }
+}
+
+/// So many bytes, read in pieces of these sizes, in turn.
+fn read_in_pieces(peer: &mut UnixStream, sizes: &[usize], bytes: usize) -> Vec<u8> {
+    let (mut got, mut buffer) = (Vec::new(), vec![0; 1 << 20]);
+    for size in sizes.iter().cycle() {
+        let most = (*size).min(bytes - got.len());
+        let read = peer.read(&mut buffer[..most]).unwrap();
+        assert!(read > 0, "the end");
+        got.extend_from_slice(&buffer[..read]);
+        if got.len() == bytes {
+            break;
+        }
+    }
+    got
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 30, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// S-1: the engine, which comes only when it is told, and a caller that writes in its place lose nothing.
+    #[test]
+    fn everything_is_written_by_the_engine_or_a_caller(
+        frames in prop::collection::vec(prop_oneof![8 => 0_usize..2000, 1 => 10_000_usize..40_000], 1..30),
+        sizes in prop::collection::vec(prop_oneof![1000_usize..20_000, Just(1 << 20)], 1..8),
+        hwm in prop_oneof![1_i64..20, Just(1000), Just(0)],
+    ) {
+        let (context, socket, mut peer) = with_a_peer(SocketType::Push, b"PULL");
+        socket.set_option(SNDHWM, hwm).unwrap();
+        let messages: Vec<(Parts, bool)> = (0..1000_usize)
+            .map(|number| (vec![vec![number as u8; frames[number % frames.len()]]], false))
+            .collect();
+        let all = encode(&messages);
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| read_in_pieces(&mut peer, &sizes, all.len()));
+            for (parts, _) in &messages {
+                send(&socket, parts);
+            }
+            assert!(reader.join().unwrap() == all);
+        });
         context.close(&socket);
     }
 }

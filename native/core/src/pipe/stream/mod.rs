@@ -4,15 +4,17 @@
 //! the outgoing queue, behind those that wait; a large frame waits by reference. The engine (engine.rs, in the
 //! I/O thread) writes what has gathered with one system call, and meanwhile more gathers: the faster the
 //! program, the larger the batches. What finds the stream at rest, and has not just been followed by
-//! more, is written by the caller itself: a lone message needs no other thread.
+//! more, is written by the caller itself: a lone message needs no other thread. If much has gathered before the engine
+//! comes, the caller writes that as well, and an engine that found a program streaming looks by a timer for a while:
+//! where both share a CPU, a wake-up for each batch costs more than the batch.
 //!
 //! The engine reads into a buffer, finds out where messages end, and queues the buffer itself; a receive takes
 //! its frames out of that. A large frame is read into memory of its own, which is what the receiver gets.
 //!
 //! **Who owns what.** Each queue has a lock of its own that is held for an attempt and across a system call only by
 //! the one caller who writes at rest. `Outbound::engine_writes` says whose turn writing is: false, nothing
-//! waits (or the caller under the lock is at it); true, the engine writes until nothing waits. The engine takes
-//! the wire's pieces out while it writes them.
+//! waits (or the caller under the lock is at it); true, the engine comes and writes until nothing waits. Whoever writes
+//! without the lock, the engine or a caller in its place, takes the wire's pieces out meanwhile (S-1).
 //!
 //! **What an end leaves behind.** A message of which not every byte was taken by the kernel goes to the next
 //! connection, from its beginning: no peer hands out half a message. What the kernel took is gone with the

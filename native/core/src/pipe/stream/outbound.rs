@@ -12,6 +12,7 @@ use shmzmq_zmtp::{Header, encode_message_frame, encode_subscription};
 
 use super::{End, Stream, mark};
 use crate::channel::Channel;
+use crate::lock::Guard;
 use crate::message::{Message, Outgoing, Payload};
 use crate::pipe::overflow;
 use crate::pipe::ring::Limits;
@@ -23,12 +24,22 @@ use crate::stats::{Discard, Stats};
 const REFERENCE_MIN: usize = 16 * 1024;
 /// A piece takes no further message beyond this.
 const PIECE_BYTES: usize = 64 * 1024;
+/// What a piece that is filled gets at once: its last message still fits. Below what glibc maps anew each time.
+const PIECE_ROOM: usize = PIECE_BYTES + REFERENCE_MIN + 16;
+const HEADER_MAX: usize = 9;
+/// Emptied buffers that a stream keeps while it is being written.
+const SPARES: usize = 4;
 /// The engine takes about so much at a time; what it has taken counts towards no high-water mark.
 const BATCH_BYTES: usize = 128 * 1024;
 /// Pieces that one system call writes; the kernel's limit is 1024 (writev(2), IOV_MAX).
 const SLICES: usize = 64;
-/// What a caller writes itself, at most.
+/// A caller that finds so much waiting writes it in place of an engine that does not come.
+const GATHERED: u64 = 64 * 1024;
+/// What a caller writes itself of a stream at rest, at most.
 const DIRECT_BYTES: usize = 16 * 1024;
+/// A program streams if it sent messages for so long, each in that time: no ping-pong does, nor a window of a few.
+const STREAMING: Duration = Duration::from_micros(300);
+const MESSAGE: Duration = Duration::from_micros(3);
 /// A caller's write is taken to cost no less than the one and no more than the other.
 const DIRECT_COST: Duration = Duration::from_micros(5);
 const DIRECT_COST_MAX: Duration = Duration::from_micros(50);
@@ -69,8 +80,8 @@ struct Wire {
     done: Vec<Piece>,
     /// No message goes on behind the last piece taken, so a command may follow (S-2).
     clean: bool,
-    /// An emptied buffer.
-    spare: Vec<u8>,
+    /// Emptied buffers.
+    spares: Vec<Vec<u8>>,
 }
 
 /// How far a write came.
@@ -79,11 +90,13 @@ pub enum Wrote {
     All,
     /// The kernel takes no more now; a writable edge follows.
     Blocked,
+    /// Nothing waits, but more will soon: come again after `LINGER`.
+    Lingers,
 }
 
 impl Wire {
     fn new() -> Wire {
-        Wire { pieces: VecDeque::new(), sent: 0, done: Vec::new(), clean: true, spare: Vec::new() }
+        Wire { pieces: VecDeque::new(), sent: 0, done: Vec::new(), clean: true, spares: Vec::new() }
     }
 
     fn write(&mut self, channel: &Channel) -> Result<Wrote, Errno> {
@@ -127,10 +140,10 @@ impl Wire {
             }
             self.done.clear();
             if let Body::Bytes(mut bytes) = piece.body
-                && bytes.capacity() > self.spare.capacity()
+                && self.spares.len() < SPARES
             {
                 bytes.clear();
-                self.spare = bytes;
+                self.spares.push(bytes);
             }
         }
     }
@@ -153,10 +166,21 @@ pub struct Outbound {
     urgent: Vec<u8>,
     pong_waits: bool,
     wire: Wire,
-    /// An emptied buffer for the next piece.
-    spare: Vec<u8>,
+    /// Emptied buffers for the next pieces.
+    spares: Vec<Vec<u8>>,
     /// Whose turn it is (S-1), see mod.rs.
     engine_writes: bool,
+    /// Somebody has the wire and writes it without the lock; the engine came meanwhile.
+    writing: bool,
+    passed: bool,
+    /// The kernel took no more: the writable edge is the engine's.
+    blocked: bool,
+    /// Messages taken since then; whether that is a program that streams.
+    taken: u32,
+    taken_since: Instant,
+    streams: bool,
+    /// Something was taken since the engine found nothing.
+    came: bool,
     /// A program waits for room.
     waiting: bool,
     /// The socket writes no more; what waits still goes.
@@ -180,8 +204,15 @@ impl Outbound {
             urgent: Vec::new(),
             pong_waits: false,
             wire: Wire::new(),
-            spare: Vec::new(),
+            spares: Vec::new(),
             engine_writes: false,
+            writing: false,
+            passed: false,
+            blocked: false,
+            taken: 0,
+            taken_since: Instant::now(),
+            streams: false,
+            came: false,
             waiting: false,
             closed: false,
             rested_at: Instant::now(),
@@ -205,7 +236,32 @@ impl Outbound {
 
     /// Nothing waits and nothing is being written.
     pub fn is_drained(&self) -> bool {
-        self.queue.is_empty() && self.held.is_empty() && self.wire.pieces.is_empty() && !self.engine_writes
+        self.queue.is_empty()
+            && self.held.is_empty()
+            && self.wire.pieces.is_empty()
+            && !self.engine_writes
+            && !self.writing
+    }
+
+    /// There is something for the engine to write.
+    fn waits(&self) -> bool {
+        !(self.queue.is_empty()
+            && self.held.is_empty()
+            && self.urgent.is_empty()
+            && self.wire.pieces.is_empty())
+    }
+
+    /// A caller may write the next batch under the lock of a socket: it is not much larger than it should be.
+    fn suits_caller(&self) -> bool {
+        let mut bytes = 0;
+        let pieces = if self.wire.pieces.is_empty() { &self.queue } else { &self.wire.pieces };
+        for piece in pieces {
+            bytes += piece.bytes().len();
+            if bytes >= BATCH_BYTES {
+                break;
+            }
+        }
+        self.held.is_empty() && bytes > 0 && bytes < 2 * BATCH_BYTES
     }
 
     /// The buffer behind which the next frame goes.
@@ -215,7 +271,7 @@ impl Outbound {
             Some(Piece { body: Body::Bytes(bytes), .. }) if bytes.len() < PIECE_BYTES
         );
         if !roomy {
-            let body = Body::Bytes(std::mem::take(&mut self.spare));
+            let body = Body::Bytes(self.spares.pop().unwrap_or_default());
             self.queue.push_back(Piece { body, ends: 0, bodies: 0, clean: true });
         }
         let last = self.queue.len() - 1;
@@ -234,6 +290,10 @@ impl Outbound {
         tail.ends += u32::from(tail.clean);
         tail.bodies += bytes.len() as u64;
         if let Body::Bytes(to) = &mut tail.body {
+            if to.capacity() - to.len() < bytes.len() + HEADER_MAX && to.capacity() >= KEPT_BYTES {
+                // Doubled again and again it would be copied as often.
+                to.reserve_exact(PIECE_ROOM.max(to.len() + bytes.len() + HEADER_MAX) - to.len());
+            }
             if !raw {
                 encode_message_frame(bytes.len(), more, to);
             }
@@ -314,6 +374,8 @@ impl Outbound {
             }
             let Some(piece) = self.queue.pop_front() else { return };
             taken += piece.bytes().len();
+            self.came = true;
+            self.taken = self.taken.saturating_add(piece.ends);
             self.messages = self.messages.saturating_sub(u64::from(piece.ends));
             self.bytes = self.bytes.saturating_sub(piece.bodies);
             self.wire.clean = piece.clean;
@@ -332,15 +394,26 @@ impl Outbound {
         Some(self.owner.clone())
     }
 
+    /// Nothing waits for the engine. True: it is not to rest yet, for a program that streams would only call it again
+    /// at once.
+    fn lingers(&mut self) -> bool {
+        let now = Instant::now();
+        let time = now - self.taken_since;
+        if time >= STREAMING {
+            self.streams = time <= MESSAGE.saturating_mul(std::mem::take(&mut self.taken));
+            self.taken_since = now;
+        }
+        std::mem::take(&mut self.came) && self.streams && self.engine_writes && !self.closed
+    }
+
     fn rest(&mut self) {
         self.engine_writes = false;
         self.rested_at = Instant::now();
         // One slow write must not make the next lone messages wait for the engine for ever.
         self.cost = (self.cost * 7 / 8).max(DIRECT_COST);
-        self.wire.spare = Vec::new();
-        if self.spare.capacity() > KEPT_BYTES {
-            self.spare = Vec::new();
-        }
+        self.wire.spares.clear();
+        self.spares.truncate(1);
+        self.spares.retain(|spare| spare.capacity() <= KEPT_BYTES);
     }
 
     /// Everything not known to be with the kernel, oldest first (S-3).
@@ -420,37 +493,78 @@ impl Stream {
     /// Engine: writes what waits until nothing does, the kernel takes no more, or `rounds` are over.
     pub fn write(&self, channel: &Channel, rounds: usize) -> Result<Option<Wrote>, Errno> {
         for _ in 0..rounds {
-            let mut wire = {
-                let mut out = self.out.lock();
-                if out.wire.pieces.is_empty() {
-                    out.refill();
-                }
+            let mut out = self.out.lock();
+            if out.writing {
+                // A caller, who tells us of what it leaves.
+                out.passed = true;
+                return Ok(Some(Wrote::Blocked));
+            }
+            if out.wire.pieces.is_empty() {
+                out.refill();
+            }
+            if out.wire.pieces.is_empty() {
+                // S-1: the turn is given back under the lock under which nothing was found.
                 let waiter = out.take_waiter();
-                if out.wire.pieces.is_empty() {
-                    // S-1: the turn is given back under the lock under which nothing was found.
+                let lingers = out.lingers();
+                if !lingers {
                     out.rest();
-                    drop(out);
-                    waiter.iter().for_each(mark);
-                    return Ok(Some(Wrote::All));
                 }
-                out.engine_writes = true;
-                let wire = std::mem::replace(&mut out.wire, Wire::new());
                 drop(out);
                 waiter.iter().for_each(mark);
-                wire
-            };
-            let wrote = wire.write(channel);
-            let mut out = self.out.lock();
-            if out.spare.capacity() == 0 {
-                out.spare = std::mem::take(&mut wire.spare);
+                return Ok(Some(if lingers { Wrote::Lingers } else { Wrote::All }));
             }
-            out.wire = wire;
+            out.engine_writes = true;
+            let (out, wrote) = self.write_taken(out, channel);
             drop(out);
             if wrote? == Wrote::Blocked {
                 return Ok(Some(Wrote::Blocked));
             }
         }
         Ok(None)
+    }
+
+    /// Writes the wire without holding the lock.
+    fn write_taken<'a>(
+        &'a self,
+        mut out: Guard<'a, Outbound>,
+        channel: &Channel,
+    ) -> (Guard<'a, Outbound>, Result<Wrote, Errno>) {
+        let waiter = out.take_waiter();
+        out.writing = true;
+        let mut wire = std::mem::replace(&mut out.wire, Wire::new());
+        drop(out);
+        waiter.iter().for_each(mark);
+        let wrote = wire.write(channel);
+        let mut out = self.out.lock();
+        out.writing = false;
+        out.blocked = wrote != Ok(Wrote::All);
+        let room = SPARES.saturating_sub(out.spares.len());
+        out.spares.extend(wire.spares.drain(..).take(room));
+        out.wire = wire;
+        (out, wrote)
+    }
+
+    /// Caller: writes a batch in place of the engine, which will come in any case and then finds less (S-1).
+    #[cold]
+    fn write_instead(&self) {
+        let mut out = self.out.lock();
+        if !out.engine_writes || out.writing || out.blocked || !out.suits_caller() {
+            return;
+        }
+        let Some(channel) = out.channel.clone() else { return };
+        if out.wire.pieces.is_empty() {
+            out.refill();
+        }
+        let (mut out, wrote) = self.write_taken(out, &channel);
+        let passed = std::mem::take(&mut out.passed);
+        let tells = wrote.is_err() || passed && out.waits();
+        if passed && !tells {
+            out.rest();
+        }
+        drop(out);
+        if tells {
+            self.session.flush();
+        }
     }
 
     /// Engine: a command that goes before everything that waits. Writing it is the engine's turn.
@@ -519,15 +633,28 @@ impl StreamOut {
             let dropped = overflow::push(&mut out.held, message.to_message(), &limits);
             stats.discard(Discard::Overflow, dropped);
             self.accepted -= dropped;
-        } else if out.is_full() {
-            drop(out);
-            // Nobody may wait for a reader that was not told.
-            self.publish();
-            return Write::Full;
         } else {
+            if out.is_full() {
+                drop(out);
+                // Nobody may wait for a reader that was not told.
+                self.publish();
+                if how.patient {
+                    self.shared.write_instead();
+                }
+                out = self.shared.out.lock();
+                if out.is_gone() {
+                    return Write::Gone;
+                }
+                if out.is_full() {
+                    return Write::Full;
+                }
+            }
             out.push(message, scratch);
         }
         self.accepted += 1;
+        if out.engine_writes && !how.burst && out.bytes < GATHERED {
+            return Write::Done;
+        }
         self.unpublished = true;
         drop(out);
         if !how.burst {
@@ -592,6 +719,11 @@ impl StreamOut {
         }
         let mut out = self.shared.out.lock();
         if out.engine_writes {
+            let gathered = out.bytes >= GATHERED;
+            drop(out);
+            if gathered {
+                self.shared.write_instead();
+            }
             return;
         }
         let begun = Instant::now();
@@ -618,6 +750,7 @@ impl StreamOut {
             Ok(Wrote::Blocked) => {
                 // The writable edge is the engine's.
                 out.engine_writes = true;
+                out.blocked = true;
                 true
             }
             // The engine finds out why.
