@@ -145,6 +145,7 @@ impl Stream {
         let goes_on = input.messages < input.limit();
         input.stalled = stalls && !goes_on;
         self.filled.store(true, Ordering::Relaxed);
+        self.heard.store(true, Ordering::Relaxed);
         drop(input);
         reader.iter().for_each(mark);
         goes_on

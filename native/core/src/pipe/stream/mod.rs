@@ -51,6 +51,8 @@ pub struct Stream {
     pub intake: AttemptLock<Intake>,
     /// Something came, or nothing will any more; a hint for spinning only.
     filled: AtomicBool,
+    /// Something came since the engine looked last; a hint: the peer answers.
+    heard: AtomicBool,
     session: SessionHandle,
 }
 
@@ -82,6 +84,7 @@ pub fn stream(terms: Terms) -> (StreamOut, StreamIn, Arc<Stream>) {
         input: AttemptLock::new(Inbound::new(owner, terms.rcvhwm, terms.publishes, terms.conflates)),
         intake: AttemptLock::default(),
         filled: AtomicBool::new(false),
+        heard: AtomicBool::new(false),
         session,
     });
     let out = StreamOut::new(shared.clone(), terms.commands, terms.transport);

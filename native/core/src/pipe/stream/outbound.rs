@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -37,7 +38,7 @@ const SLICES: usize = 64;
 const GATHERED: u64 = 64 * 1024;
 /// What a caller writes itself of a stream at rest, at most.
 const DIRECT_BYTES: usize = 16 * 1024;
-/// A program streams if it sent messages for so long, each in that time: no ping-pong does, nor a window of a few.
+/// A program streams if it sent messages for so long, each in that time, and nothing came back.
 const STREAMING: Duration = Duration::from_micros(300);
 const MESSAGE: Duration = Duration::from_micros(3);
 /// A caller's write is taken to cost no less than the one and no more than the other.
@@ -395,11 +396,13 @@ impl Outbound {
     }
 
     /// Nothing waits for the engine. True: it is not to rest yet, for a program that streams would only call it again
-    /// at once.
-    fn lingers(&mut self) -> bool {
+    /// at once. Who is answered (`heard`) waits for the answers: that is a window, however fast.
+    fn lingers(&mut self, heard: bool) -> bool {
         let now = Instant::now();
         let time = now - self.taken_since;
-        if time >= STREAMING {
+        if heard {
+            (self.streams, self.taken, self.taken_since) = (false, 0, now);
+        } else if time >= STREAMING {
             self.streams = time <= MESSAGE.saturating_mul(std::mem::take(&mut self.taken));
             self.taken_since = now;
         }
@@ -505,7 +508,7 @@ impl Stream {
             if out.wire.pieces.is_empty() {
                 // S-1: the turn is given back under the lock under which nothing was found.
                 let waiter = out.take_waiter();
-                let lingers = out.lingers();
+                let lingers = out.lingers(self.heard.swap(false, Ordering::Relaxed));
                 if !lingers {
                     out.rest();
                 }
