@@ -14,7 +14,6 @@ import pytest
 from kit import CAP, CAP_MS, path_of, wait_readable, wait_until
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"NULL".ljust(20, b"\0") + bytes(32)
-READY = b"\x05READY\x0bSocket-Type\x00\x00\x00\x04PUSH"
 PING = b"\x04\x0a\x04PING\x00\x00abc"
 PONG = b"\x04\x08\x04PONGabc"
 ROUNDS = 30  # far more than make a program read by itself
@@ -27,13 +26,14 @@ def frame(body: bytes) -> bytes:
 
 
 @contextlib.contextmanager
-def a_wire(address):
-    """A PUSH by hand."""
+def a_wire(address, speaks_as=b"PUSH"):
+    """A PUSH by hand, or another type."""
     kind, where = address
+    ready = b"\x05READY\x0bSocket-Type" + len(speaks_as).to_bytes(4, "big") + speaks_as
     with system_socket.socket(kind) as wire:
         wire.settimeout(CAP)
         wire.connect(where)
-        wire.sendall(GREETING + bytes([4, len(READY)]) + READY)
+        wire.sendall(GREETING + bytes([4, len(ready)]) + ready)
         answer = b""
         while len(answer) < 66 or len(answer) < 66 + answer[65]:
             answer += wire.recv(100)
@@ -156,3 +156,19 @@ def test_a_peer_that_breaks_the_protocol_ends_its_connection(reader):
         with a_wire(address) as next_wire:
             next_wire.sendall(frame(b"end"))
             task.join(CAP)
+
+
+def test_a_peer_that_fell_silent_is_missed_by_a_program_that_looks_again_and_again(zmq, reader):
+    """Each of its waits began by telling the engine that it reads, and that was taken for a sign of life."""
+    pull, address = reader
+    pull.heartbeat_ivl, pull.heartbeat_timeout = 50, 200
+    with a_wire(address) as wire:
+        take_the_turn(pull, wire)
+        pull.rcvtimeo = 20
+
+        def is_missed():
+            with contextlib.suppress(zmq.Again):
+                pull.recv()
+            return not pull.peers()
+
+        wait_until(is_missed, "the silent peer to be given up")

@@ -170,10 +170,12 @@ impl Engine {
 
     /// The reader has room again.
     pub fn resume(&mut self, io: &mut Io) -> Step<()> {
-        self.stalled = false;
         self.stream.intake.lock().resume();
         self.may_end = true;
-        self.heartbeat.heard();
+        // What the peer has said meanwhile is not read yet. A caller that reads (S-7) says nothing of its peer.
+        if std::mem::take(&mut self.stalled) {
+            self.heartbeat.heard();
+        }
         self.read(io)
     }
 
