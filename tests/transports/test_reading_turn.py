@@ -8,10 +8,11 @@ from __future__ import annotations
 import contextlib
 import socket as system_socket
 import threading
+import time
 
 import pytest
 
-from kit import CAP, CAP_MS, path_of, wait_readable, wait_until
+from kit import CAP, CAP_MS, Task, path_of, wait_readable, wait_until
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"NULL".ljust(20, b"\0") + bytes(32)
 PING = b"\x04\x0a\x04PING\x00\x00abc"
@@ -172,3 +173,20 @@ def test_a_peer_that_fell_silent_is_missed_by_a_program_that_looks_again_and_aga
             return not pull.peers()
 
         wait_until(is_missed, "the silent peer to be given up")
+
+
+def test_a_program_that_wants_the_newest_message_only_leaves_reading_to_the_engine(zmq, reader):
+    """It read its connection by itself, one message after the other, however old they were."""
+    pull, address = reader
+    pull.conflate = 1
+    with a_wire(address) as wire:
+        for number in range(ROUNDS):  # each waited for, and so soon that it would take the turn
+            task = Task(pull.recv)
+            wire.sendall(frame(b"%05d" % number))
+            task.result()
+        wire.sendall(b"".join(frame(b"%05d" % number + bytes(50_000)) for number in range(20)))
+        seen = [int(pull.recv()[:5])]
+        while seen[-1] != 19:
+            time.sleep(0.004)  # works; less than after which it would lose the turn
+            seen.append(int(pull.recv()[:5]))
+        assert len(seen) < 10

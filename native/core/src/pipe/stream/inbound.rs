@@ -57,7 +57,7 @@ pub struct Inbound {
     pub(super) reader: End,
     rcvhwm: i64,
     publishes: bool,
-    conflates: bool,
+    pub(super) conflates: bool,
     /// S-6: these two are set and found under the lock of the queue only.
     asleep: bool,
     /// The engine stopped reading.

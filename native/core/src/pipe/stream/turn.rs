@@ -68,7 +68,14 @@ impl Stream {
             return true;
         }
         let Some(channel) = intake.lendable() else { return false };
-        let signaler = self.input.lock().reader.0.clone();
+        let signaler = {
+            let input = self.input.lock();
+            // Of what nobody reads while the program is busy, the first is not the newest.
+            if input.conflates {
+                return false;
+            }
+            input.reader.0.clone()
+        };
         if signaler.listen(channel.fd()).is_err() {
             return false;
         }
