@@ -190,3 +190,22 @@ def test_a_program_that_wants_the_newest_message_only_leaves_reading_to_the_engi
             time.sleep(0.004)  # works; less than after which it would lose the turn
             seen.append(int(pull.recv()[:5]))
         assert len(seen) < 10
+
+
+def test_a_peer_that_hears_no_more_is_left(zmq, sockets, ipc):
+    """A write found that and left the end to the reader; that was the program, which never finds out."""
+    dealer = sockets(zmq.DEALER, rcvtimeo=CAP_MS)
+    dealer.bind(ipc)
+    with a_wire((system_socket.AF_UNIX, path_of(ipc)), b"DEALER") as wire:
+        take_the_turn(dealer, wire)
+        wire.shutdown(system_socket.SHUT_RD)
+        dealer.rcvtimeo = 5
+
+        def is_left():
+            with contextlib.suppress(zmq.Again):
+                dealer.send(b"?", zmq.DONTWAIT)
+            with contextlib.suppress(zmq.Again):
+                dealer.recv()
+            return not dealer.peers()
+
+        wait_until(is_left, "the connection to end")

@@ -210,6 +210,10 @@ impl Engine {
 
     fn read_rounds(&mut self, io: &mut Io) -> Step<()> {
         let mut intake = self.stream.intake.lock();
+        if self.mute.is_some() {
+            // The end of what the peer has said is the end of the connection, and only we end it.
+            self.stream.give_back(&mut intake);
+        }
         let came = match intake.turn.failure.take() {
             Some(failure) => Err(failure),
             None if intake.turn.callers => Ok(None),
