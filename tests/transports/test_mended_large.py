@@ -108,6 +108,55 @@ def test_drop_oldest_keeps_no_more_than_hwm_bytes_of_large_frames(zmq, sockets, 
     assert 5 <= len(numbers) <= 10
 
 
+def test_frame_whose_note_finds_no_room_waits_for_the_reader(zmq, run_child, ipc):
+    """There was room for the message, and none for the note before it that names a new segment. It waited for
+    room for the message: that was there, so it tried again at once, for ever, with the GIL."""
+    child = run_child(_sends_where_only_the_message_fits, ipc)
+    assert child.result() == ["Again", "Again", "sent"]
+
+
+def _sends_where_only_the_message_fits(zmq, link, endpoint):
+    told, record, descriptor, size = [], 16, 32, 5000
+    with zmq.Context() as context:
+        push, pull = context.socket(zmq.PUSH), context.socket(zmq.PULL)
+        push.sndhwm = pull.rcvhwm = 0
+        push.set(zmq.HWM_BYTES, record + descriptor + size)
+        pull.bind(endpoint)
+        push.connect(endpoint)
+        wait_until(lambda: [peer["transport"] for peer in push.peers()] == ["ring"], "a ring")
+        push.send(b"x")
+        push.sndtimeo = 50
+        for flags in (zmq.DONTWAIT, 0):
+            with expect_error(zmq, "EAGAIN"):
+                push.send(bytes(size), flags)
+            told.append("Again")
+        expect(pull, b"x")
+        push.sndtimeo = CAP_MS
+        push.send(bytes(size))
+        expect(pull, bytes(size))
+        context.destroy()
+    return [*told, "sent"]
+
+
+def test_publisher_that_must_not_lose_waits_where_only_a_note_finds_no_room(zmq, sockets, ipc):
+    """It saw room for the message, and dropped it when there was none for the note."""
+    xpub, sub = sockets(zmq.XPUB, sndhwm=0), sockets(zmq.SUB, rcvhwm=0)
+    xpub.set(zmq.XPUB_NODROP, 1)
+    xpub.set(zmq.HWM_BYTES, 16 + 32 + 5000)
+    sub.subscribe(b"")
+    xpub.bind(ipc)
+    sub.connect(ipc)
+    expect(xpub, b"\x01")
+    xpub.send(b"x")
+    with expect_error(zmq, "EAGAIN"):
+        xpub.send(bytes(5000), zmq.DONTWAIT)
+    expect(sub, b"x")
+    with expect_error(zmq, "EAGAIN"):
+        sub.recv(zmq.DONTWAIT)  # a reader that finds nothing more says what it has read
+    xpub.send(bytes(5000))
+    expect(sub, bytes(5000))
+
+
 # --- memory that comes back ---------------------------------------------------------------------------------
 
 
@@ -392,6 +441,41 @@ def test_message_beyond_all_limits_that_was_queued_before_the_connection_arrives
         push.send(bytes(9 * MIB))
     push.send(body(8, MIB))
     expect(pull, body(8, MIB))
+
+
+RING_BYTES, RECORD, RESERVE, DESCRIPTOR = 256 * KIB, 16, 48, 32
+
+
+def test_frame_whose_note_finds_no_room_in_a_ring_that_cannot_grow_waits_for_the_reader(zmq, run_child, ipc):
+    """As with HWM_BYTES: there was room for the message, and with its note there was none."""
+    child = run_child(_sends_into_a_ring_that_cannot_grow, ipc)
+    assert child.result() == ["Again", "sent"]
+
+
+def _sends_into_a_ring_that_cannot_grow(zmq, link, endpoint):
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with zmq.Context() as context:
+        push, pull = context.socket(zmq.PUSH), context.socket(zmq.PULL)
+        push.sndhwm = pull.rcvhwm = 0
+        pull.bind(endpoint)
+        push.connect(endpoint)
+        wait_until(lambda: [peer["transport"] for peer in push.peers()] == ["ring"], "a ring")
+        block = push.alloc(5000)
+        for _ in range((RING_BYTES - RESERVE - DESCRIPTOR) // RECORD):
+            push.send(b"8 bytes!")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limit[1]))
+        try:
+            push.send(block, zmq.DONTWAIT)
+        except zmq.Again:
+            link.tell("Again")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+        while pull.poll(0):
+            pull.recv()
+        push.send(block)
+        assert len(pull.recv()) == 5000
+        context.destroy()
+    return ["Again", "sent"]
 
 
 # --- announcements ------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use shmzmq_shm::arena::{Arena, Block, PeerId, SEGMENTS_MAX, Short};
 use shmzmq_shm::layout::JUMP_BYTES;
-use shmzmq_shm::ring::{Described, Descriptor, Left, Part};
+use shmzmq_shm::ring::{Described, Descriptor, Left, Part, Refusal};
 
 use super::ring::{MappedTx, RingOut};
 use super::{How, Write};
@@ -59,6 +59,12 @@ pub fn shape(parts: &[Part]) -> Cow<'_, [Part]> {
     }
     let record = |part: &Part| if part.len > INLINE_MAX { Part::descriptor(&ANY, part.len) } else { *part };
     parts.iter().map(record).collect()
+}
+
+/// The same behind as many notes, each of which names a segment.
+fn with_notes(notes: usize, parts: &[Part]) -> Vec<Part> {
+    let note = Part::new(std::ptr::null(), JUMP_BYTES as usize);
+    std::iter::repeat_n(note, notes).chain(shape(parts).iter().copied()).collect()
 }
 
 /// What a reader never handed out, for the next one.
@@ -143,10 +149,13 @@ impl RingOut {
         };
         let new = self.new_segments(&blocks);
         if !new.is_empty() {
-            let note = Part::new(std::ptr::null(), JUMP_BYTES as usize);
-            let longer: Vec<Part> = new.iter().map(|_| note).chain(shape(parts).iter().copied()).collect();
+            let longer = with_notes(new.len(), parts);
             if let Err(refusal) = self.tx.check(&longer) {
-                return self.refused(refusal, parts, how, stats);
+                let written = self.refused(refusal, parts, how, stats);
+                if self.want == Want::Ring && matches!(written, Write::Full | Write::Soon) {
+                    self.wait_for(&longer);
+                }
+                return written;
             }
             // The reader takes so many and no more; those that are given up it may not know yet.
             if self.announced.len() + new.len() > SEGMENTS_MAX {
@@ -298,10 +307,20 @@ impl RingOut {
         });
     }
 
-    /// For a write to several pipes: the copies that they will share.
+    /// For a write to several pipes, all or none: the copies that they will share, and room for what comes with them.
     pub fn stage(&mut self, parts: &[Part]) -> Result<(), Short> {
-        let copied = |(_, part): &(usize, &Part)| part.len > INLINE_MAX && !part.is_in_block();
-        let frames: Vec<(usize, &Part)> = parts.iter().enumerate().filter(copied).collect();
-        self.copies(&frames).map(drop)
+        let blocks = self.blocks(parts)?;
+        let longer = with_notes(self.new_segments(&blocks).len(), parts);
+        if !self.keeps() && self.tx.check(&longer) == Err(Refusal::Credit) {
+            self.wait_for(&longer);
+            return Err(Short::Wait);
+        }
+        Ok(())
+    }
+
+    /// Room for the message alone may be there already: to wait for that would not be to wait.
+    fn wait_for(&mut self, longer: &[Part]) {
+        self.want = Want::Ring;
+        self.wanted = (self.tx.bytes_for(longer), MappedTx::elsewhere_for(longer));
     }
 }

@@ -60,7 +60,7 @@ pub struct RingOut {
     /// The reader's position when the ring was last found full.
     seen: u64,
     /// Bytes that the refused message takes, in the ring and elsewhere, for the wake-up threshold.
-    wanted: (u64, u64),
+    pub(super) wanted: (u64, u64),
     /// False if the last publish found the reader asleep.
     pub peer_awake: bool,
     /// Put by a burst and not yet published.

@@ -151,7 +151,7 @@ impl Core {
                 // What waiting cannot help, `distribute` says.
                 && ring.stage(frames.parts()) == Err(Short::Wait)
             {
-                *starved = true;
+                *starved |= ring.is_starved();
                 blocked.push(slot);
                 self.arena.unshare();
                 return false;
