@@ -478,6 +478,38 @@ def _sends_into_a_ring_that_cannot_grow(zmq, link, endpoint):
     return ["Again", "sent"]
 
 
+@pytest.mark.parametrize("frames", [1, 2])
+def test_message_that_waited_for_its_peer_is_delivered_though_no_block_will_hold_it(
+    zmq, sockets, ipc, frames
+):
+    """It stayed in front of all that came after it, on a connection that was up, and term waited for ever."""
+    push, pull = sockets(zmq.PUSH, linger=-1), sockets(zmq.PULL)
+    push.arena_max = 4 * MIB
+    push.connect(ipc)
+    push.send_multipart([body(number, (6 // frames) * MIB) for number in range(frames)])
+    push.send(b"after")
+    pull.bind(ipc)
+    expect(pull, *[body(number, (6 // frames) * MIB) for number in range(frames)])
+    expect(pull, b"after")
+
+
+def test_message_that_no_block_will_hold_is_refused_while_others_are_held(zmq, sockets, ipc):
+    """It was held too, and stayed in front of all that came after it."""
+    push, pull = sockets(zmq.PUSH, sndhwm=5), sockets(zmq.PULL, rcvhwm=5)
+    push.set(zmq.OVERFLOW, DROP_OLDEST)
+    push.arena_max = MIB
+    pull.bind(ipc)
+    push.connect(ipc)
+    wait_until(lambda: [peer["transport"] for peer in push.peers()] == ["ring"], "a ring")
+    for number in range(12):
+        push.send(b"%d" % number)
+    with pytest.raises(MemoryError):
+        push.send(bytes(2 * MIB))
+    push.send(b"last")
+    while pull.recv() != b"last":
+        pass
+
+
 # --- announcements ------------------------------------------------------------------------------------------
 
 FDS = 64

@@ -168,10 +168,13 @@ impl RingOut {
     ) -> Write {
         self.move_held(stats);
         if self.kept.held().is_empty() {
-            let written = self.write_kept(message.parts(scratch), stats);
+            let written = self.write_kept(message.parts(scratch), AT_ONCE, stats);
             if !matches!(written, Write::Full) {
                 return written;
             }
+        }
+        if self.is_beyond(message.parts(scratch)) {
+            return Write::Failed(Error::NoMemory("a message beyond SHM_MAX or ARENA_MAX".to_owned()));
         }
         // The reader's position as it says it is; a false one drops messages of its own.
         let (reader, writer) = (self.tx.reader_position(), (self.tx.position(), self.tx.volume()));
@@ -187,7 +190,11 @@ impl RingOut {
     pub fn move_held(&mut self, stats: &mut Stats) -> bool {
         while let Some(message) = self.kept.held().front() {
             let parts: Vec<Part> = message.frames().map(Payload::part).collect();
-            if !matches!(self.write_kept(&parts, stats), Write::Done) {
+            let mut written = self.write_kept(&parts, AT_ONCE, stats);
+            if matches!(written, Write::Failed(_)) && self.is_beyond(&parts) {
+                written = self.write_kept(&parts, How { inline: true, ..AT_ONCE }, stats);
+            }
+            if !matches!(written, Write::Done) {
                 return false;
             }
             self.kept.pop_held();
@@ -195,7 +202,7 @@ impl RingOut {
         true
     }
 
-    fn write_kept(&mut self, parts: &[Part], stats: &mut Stats) -> Write {
+    fn write_kept(&mut self, parts: &[Part], how: How, stats: &mut Stats) -> Write {
         let begin = (self.tx.position(), self.tx.volume());
         let full = match self.tx.check(&large::shape(parts)) {
             Err(Refusal::Credit) => true,
@@ -205,7 +212,7 @@ impl RingOut {
         if full {
             return Write::Full;
         }
-        let written = self.write(parts, AT_ONCE, stats);
+        let written = self.write(parts, how, stats);
         if let Write::Done = written {
             self.note_kept(begin);
         }
