@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
 
 import pytest
 
-from kit import CAP_MS, Task, expect, marry, wait_until
+from kit import CAP_MS, Task, expect, expect_error, marry, wait_until
 
 pytestmark = pytest.mark.shmzmq_only("shmzmq's own bugs")
 
@@ -201,3 +202,69 @@ def _asks_twice(zmq, link, endpoint):
     except zmq.Again:
         link.tell("Again")
     context.destroy()
+
+
+FLOOD = 1000
+
+
+@pytest.mark.parametrize("what", ["SUB", "REP", "REQ"])
+def test_receive_ends_with_its_time_though_input_that_is_dropped_never_ends(zmq, run_child, ipc, what):
+    """It dropped as long as something came, with the GIL, and was deaf to its time and to signals."""
+    flooded = run_child(_is_flooded, what, ipc)
+    flooded.hear()
+    floods = run_child(_floods, what, ipc)
+    assert flooded.result() == ["Again", "no event", "interrupted"]
+    floods.kill()
+
+
+class Alarm(Exception):
+    """What the handler of a signal raises."""
+
+
+def _raises_alarm(number, frame):
+    raise Alarm
+
+
+def _is_flooded(zmq, link, what, endpoint):
+    told = []
+    with zmq.Context() as context:
+        socket = context.socket(getattr(zmq, what))
+        socket.linger, socket.rcvhwm = 0, 100 * FLOOD
+        if what == "SUB":
+            socket.subscribe(b"wanted")
+        socket.bind(endpoint)
+        link.tell("bound")
+        wait_until(lambda: socket.stats()["connected"] == 1, "a connection")
+        if what == "REQ":
+            socket.send(b"question")
+        socket.rcvtimeo = 300
+        with expect_error(zmq, "EAGAIN"):
+            socket.recv()
+        told.append("Again")
+        if what == "SUB":
+            assert socket.poll(100) == 0
+        told.append("no event")
+        socket.rcvtimeo = -1
+        signal.signal(signal.SIGALRM, _raises_alarm)
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(Alarm):
+            socket.recv()
+        context.destroy(linger=0)
+    return [*told, "interrupted"]
+
+
+def _floods(zmq, link, what, endpoint):
+    context = zmq.Context()
+    socket = context.socket({"SUB": zmq.XPUB, "REP": zmq.DEALER, "REQ": zmq.ROUTER}[what])
+    socket.linger, socket.sndhwm = 0, 0
+    if what == "SUB":
+        socket.set(zmq.XPUB_MANUAL, 1)
+    socket.connect(endpoint)
+    dropped = b"dropped"
+    if what == "SUB":
+        socket.recv()
+        socket.subscribe(b"")
+    elif what == "REQ":
+        dropped = [socket.recv_multipart()[0], b"dropped"]
+    while True:
+        socket.send_many([dropped] * FLOOD)

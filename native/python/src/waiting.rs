@@ -30,11 +30,13 @@ const SIGNAL_WAITS: Duration = Duration::from_millis(50);
 /// signals are looked at after it; then nothing has moved and nobody is in a hurry: the next one is long.
 pub struct Sleep {
     short: bool,
+    /// When signals were looked at last: something may move again and again, so that there is no sleep.
+    heard: Instant,
 }
 
 impl Sleep {
     pub fn new() -> Sleep {
-        Sleep { short: true }
+        Sleep { short: true, heard: Instant::now() }
     }
 
     /// When to wake at the latest, of a call that may last until `deadline`.
@@ -50,7 +52,11 @@ impl Sleep {
     pub fn woke(&mut self, py: Python<'_>, woken: Woken) -> PyResult<()> {
         self.short = woken != Woken::TimedOut;
         log::tell(py)?;
-        if woken == Woken::Look { Ok(()) } else { py.check_signals() }
+        if woken == Woken::Look && self.heard.elapsed() < SIGNAL_WAITS {
+            return Ok(());
+        }
+        self.heard = Instant::now();
+        py.check_signals()
     }
 }
 

@@ -61,6 +61,9 @@ pub trait Pattern: Send {
     fn can_recv(&mut self, core: &mut Core) -> bool;
 }
 
+/// Messages that one call drops: then it says Again, and whoever waits looks at its time and at signals.
+pub const DROPS_PER_CALL: usize = 10_000;
+
 /// The value of an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Setting<'a> {

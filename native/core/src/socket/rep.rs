@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::message::{Collect, Frames, Outgoing, Payload, Sink};
 use crate::pipe::Write;
 use crate::socket::core::Core;
-use crate::socket::pattern::{Pattern, enlist};
+use crate::socket::pattern::{DROPS_PER_CALL, Pattern, enlist};
 use crate::stats::Discard;
 
 #[derive(Default)]
@@ -85,7 +85,11 @@ impl Pattern for Rep {
         if let State::Replying = self.state {
             return Err(Error::Fsm);
         }
+        let mut dropped = 0;
         while let State::Idle = self.state {
+            if dropped == DROPS_PER_CALL {
+                return Err(Error::Again);
+            }
             let slot = core.settle_on_input().ok_or(Error::Again)?;
             core.inbox.more = true;
             if self.take_envelope(core) {
@@ -93,6 +97,7 @@ impl Pattern for Rep {
                 self.state = State::Reading;
             } else {
                 core.skip_message();
+                dropped += 1;
             }
         }
         let (_, more) = core.recv_fair(sink)?;

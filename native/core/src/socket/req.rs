@@ -7,7 +7,7 @@
 use crate::error::{Error, Result};
 use crate::message::{Collect, Frames, Outgoing, Payload, Sink};
 use crate::socket::core::Core;
-use crate::socket::pattern::{Pattern, admit_balanced, enlist};
+use crate::socket::pattern::{DROPS_PER_CALL, Pattern, admit_balanced, enlist};
 use crate::socket::probe;
 
 #[derive(Default)]
@@ -75,9 +75,14 @@ impl Pattern for Req {
     fn send(&mut self, core: &mut Core, frames: &dyn Frames, patient: bool) -> Result<()> {
         self.may_send(core)?;
         // A late reply to an older request must not be taken for the reply to this one.
+        let mut dropped = 0;
         while core.settle_on_input().is_some() {
+            if dropped == DROPS_PER_CALL {
+                return Err(Error::Again);
+            }
             core.inbox.more = true;
             core.skip_message();
+            dropped += 1;
         }
         let number = self.number.wrapping_add(1);
         let slot = if core.options.req_correlate != 0 {
@@ -96,11 +101,16 @@ impl Pattern for Req {
         if !self.waiting {
             return Err(Error::Fsm);
         }
+        let mut dropped = 0;
         while !self.reading {
+            if dropped == DROPS_PER_CALL {
+                return Err(Error::Again);
+            }
             let slot = core.settle_on_input().ok_or(Error::Again)?;
             core.inbox.more = true;
             if self.asked.is_some_and(|asked| asked != slot) || !self.envelope_fits(core) {
                 core.skip_message();
+                dropped += 1;
                 continue;
             }
             self.reading = true;

@@ -19,7 +19,7 @@ use crate::options::{SUBSCRIBE, UNSUBSCRIBE};
 use crate::pipe::{Out, Write};
 use crate::route::trie::Trie;
 use crate::socket::core::Core;
-use crate::socket::pattern::{Pattern, Setting, enlist};
+use crate::socket::pattern::{DROPS_PER_CALL, Pattern, Setting, enlist};
 use crate::stats::Discard;
 
 pub const CANCEL: u8 = 0;
@@ -169,9 +169,11 @@ impl XSub {
         self.topics.matches(&self.front) != (core.options.invert_matching != 0)
     }
 
-    /// Turns to a pipe whose next message was subscribed to; drops those that were not.
+    /// Turns to a pipe whose next message was subscribed to; drops those that were not. False: there is none,
+    /// or it is behind more than one call drops.
     fn turn_to_wanted(&mut self, core: &mut Core) -> bool {
-        while let Some(slot) = core.settle_on_input() {
+        for _ in 0..DROPS_PER_CALL {
+            let Some(slot) = core.settle_on_input() else { return false };
             if core.inbox.more || self.wants(core, slot) {
                 return true;
             }
