@@ -268,3 +268,49 @@ def _floods(zmq, link, what, endpoint):
         dropped = [socket.recv_multipart()[0], b"dropped"]
     while True:
         socket.send_many([dropped] * FLOOD)
+
+
+@pytest.mark.parametrize("option", ["XPUB_NODROP", "ROUTER_MANDATORY"])
+def test_proxy_sleeps_while_a_peer_that_must_not_lose_is_full(zmq, sockets, new_endpoint, task, option):
+    """POLLOUT of such a socket does not speak of one peer: the proxy tried again at once, for ever."""
+    publishes = option == "XPUB_NODROP"
+    near, far, control = new_endpoint("ipc"), new_endpoint("ipc"), new_endpoint("inproc")
+    front, back = sockets(zmq.XSUB if publishes else zmq.PULL), sockets(zmq.XPUB if publishes else zmq.ROUTER)
+    source = sockets(zmq.PUB if publishes else zmq.PUSH)
+    targets = [sockets(zmq.SUB if publishes else zmq.DEALER) for _ in range(2)]
+    steers, steered = sockets(zmq.PAIR), sockets(zmq.PAIR)
+    back.set(getattr(zmq, option), 1)
+    back.sndhwm = 2
+    front.bind(near)
+    back.bind(far)
+    steered.bind(control)
+    steers.connect(control)
+    for number, target in enumerate(targets):
+        target.rcvhwm = 2
+        if publishes:
+            target.subscribe(b"%d" % number)
+        else:
+            target.routing_id = b"%d" % number
+        target.connect(far)
+    wait_until(lambda: back.stats()["connected"] == 2, "the proxy's peers")
+    proxying = task(zmq.proxy_steerable, front, back, None, steered)
+    source.connect(near)
+
+    def arrives():
+        source.send_multipart([b"0", b"first"])
+        return targets[0].poll(10)
+
+    try:
+        wait_until(arrives, "a message through the proxy")
+        for number in range(100):
+            source.send_multipart([b"0", b"%d" % number])
+        proxying.wait_blocked()
+        before = time.process_time()
+        time.sleep(0.3)
+        # Not a speed: a busy wait burns all of the 300 ms, a sleep next to none.
+        assert time.process_time() - before < 0.15
+        while targets[0].recv_multipart()[-1] != b"99":
+            pass
+    finally:
+        steers.send(b"TERMINATE")
+        proxying.result()

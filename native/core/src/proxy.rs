@@ -23,6 +23,9 @@ use crate::socket::{Socket, Woken};
 const BURST: usize = 1000;
 /// A busy proxy lets signal handlers run this often.
 const BREATH: Duration = Duration::from_millis(50);
+/// A message that a writable socket refused is tried again after this at the latest: the poller may take the mark
+/// that says when.
+const REFUSED: Duration = Duration::from_millis(10);
 
 /// Why `run` came back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -267,13 +270,22 @@ impl Proxy {
     /// Waits for whatever both directions, and the control socket, wait for.
     fn wait(&mut self, stuck: [Stuck; 2]) -> Result<Woken> {
         let mut wanted = [0; 4];
+        let mut refused = Vec::new();
         for (from, to) in [(FRONT, BACK), (BACK, FRONT)] {
-            match stuck[from] {
-                _ if self.paused => {}
-                Stuck::No => {}
-                Stuck::Source => wanted[from] |= IN,
-                Stuck::Target => wanted[to] |= OUT,
-                Stuck::Capture => wanted[CAPTURE] |= OUT,
+            let target = match stuck[from] {
+                _ if self.paused => continue,
+                Stuck::No => continue,
+                Stuck::Source => {
+                    wanted[from] |= IN;
+                    continue;
+                }
+                Stuck::Target => to,
+                Stuck::Capture => CAPTURE,
+            };
+            if self.held[from].is_some() && self.says_it_takes(target)? {
+                refused.push(target);
+            } else {
+                wanted[target] |= OUT;
             }
         }
         if Arc::ptr_eq(&self.sides[FRONT], &self.sides[BACK]) {
@@ -287,7 +299,27 @@ impl Proxy {
         }
         let mut ready: Vec<Ready> = Vec::new();
         self.poller.try_poll(&[], &mut ready)?;
-        if ready.is_empty() { self.poller.wait(&[], None) } else { Ok(Woken::Look) }
+        if !ready.is_empty() {
+            return Ok(Woken::Look);
+        }
+        let mut deadline = None;
+        for target in refused {
+            if self.socket(target).is_some_and(|socket| !socket.sleep_output()) {
+                return Ok(Woken::Look);
+            }
+            deadline = Some(Instant::now() + REFUSED);
+        }
+        self.poller.wait(&[], deadline)
+    }
+
+    fn socket(&self, token: usize) -> Option<&Arc<Socket>> {
+        if token == CAPTURE { self.capture.as_ref() } else { self.sides.get(token) }
+    }
+
+    /// It refused the message at hand and yet is writable: POLLOUT of some types does not speak of the one peer,
+    /// or of all those, that such a message is for.
+    fn says_it_takes(&self, token: usize) -> Result<bool> {
+        self.socket(token).map_or(Ok(false), |socket| socket.can_send())
     }
 
     /// Does what the control socket says. True: the end.

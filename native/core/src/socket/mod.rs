@@ -274,6 +274,13 @@ impl Socket {
         Ok(())
     }
 
+    /// After a send that said Again: asks to be marked when it may succeed. False: try again first.
+    pub fn sleep_output(&self) -> bool {
+        let mut state = self.state();
+        let State { core, pattern, .. } = &mut *state;
+        pattern.sleep_output(core)
+    }
+
     /// Receives one frame into `sink`, or says why not. True if more of its message follow. Never waits.
     #[inline]
     pub fn try_recv(&self, sink: &mut dyn Sink) -> Result<bool> {
