@@ -9,6 +9,7 @@ import ctypes
 import resource
 import select
 import signal
+import time
 
 import pytest
 
@@ -155,6 +156,42 @@ def test_publisher_that_must_not_lose_waits_where_only_a_note_finds_no_room(zmq,
         sub.recv(zmq.DONTWAIT)  # a reader that finds nothing more says what it has read
     xpub.send(bytes(5000))
     expect(sub, bytes(5000))
+
+
+@pytest.mark.parametrize("limit", ["HWM_BYTES", "ARENA_MAX"])
+def test_mandatory_router_sleeps_while_a_message_has_no_room_that_a_small_one_had(
+    zmq, sockets, ipc, task, limit
+):
+    """Before it slept it asked whether a small message had room: the call tried again at once, for ever."""
+    router, dealer = sockets(zmq.ROUTER, sndhwm=0, sndtimeo=-1), sockets(zmq.DEALER, rcvhwm=0)
+    router.router_mandatory = 1
+    dealer.routing_id = b"d"
+    router.bind(ipc)
+    dealer.connect(ipc)
+    dealer.send(b"here")
+    expect(router, b"d", b"here")
+    if limit == "HWM_BYTES":
+        router.set(zmq.HWM_BYTES, 50_000)
+        router.send_multipart([b"d", b"small"])
+        blocked = [b"d", bytes(90_000)]
+    else:
+        router.arena_max = 16 * MIB
+        router.send_multipart([b"d", bytes(7 * MIB)])
+        held = dealer.recv(copy=False)
+        blocked = [b"d", bytes(5 * MIB), bytes(5 * MIB)]
+    sending = task(router.send_multipart, blocked)
+    try:
+        sending.wait_blocked()
+        before = time.process_time()
+        time.sleep(0.3)
+        # Not a speed: a busy wait burns all of the 300 ms, a sleep next to none.
+        assert time.process_time() - before < 0.15
+    finally:
+        if limit == "HWM_BYTES":
+            expect(dealer, b"small")
+        else:
+            del held
+        assert dealer.recv_multipart() == blocked[1:]
 
 
 # --- memory that comes back ---------------------------------------------------------------------------------

@@ -71,11 +71,11 @@ impl Ids {
 
     /// Asks to be marked when one of the pipes that a send waits for takes something. False: try again first.
     pub fn sleep_output(&mut self, core: &mut Core) -> bool {
-        // The mark may have been taken by whoever entered since: ask the pipes again.
+        // The mark may have been taken by whoever entered since: ask the pipes again, and each for the message that
+        // it refused. It may be writable, for a small one.
         let limits = core.options.limits();
-        let asleep = self.blocked.iter().all(|slot| {
-            core.pipe(*slot).is_some_and(|pipe| !pipe.writable(&limits) && pipe.sleep_out(&limits))
-        });
+        let asleep =
+            self.blocked.iter().all(|slot| core.pipe(*slot).is_some_and(|pipe| pipe.sleep_out(&limits)));
         if !asleep {
             self.blocked.clear();
         }
