@@ -5,6 +5,7 @@ One test per bug; its docstring says what happened.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import resource
 import select
@@ -232,6 +233,7 @@ def look_by_fd(zmq, push):
     return look
 
 
+LOOKS_BY_NAME = {"poller": look_by_poller, "socket": look_by_socket, "fd": look_by_fd}
 LOOKS = pytest.mark.parametrize("by", [look_by_poller, look_by_socket, look_by_fd])
 
 
@@ -607,6 +609,50 @@ def _announces_more_than_may_be_under_way(zmq, link, endpoints):
         push.sndtimeo = CAP_MS
         for message in messages:
             push.send(message)
+
+
+@pytest.mark.parametrize("by", ["poller", "socket", "fd"])
+def test_poll_for_output_sees_that_a_segment_can_be_announced_again(zmq, run_child, new_endpoint, by):
+    """Nobody told who polls: not even a small message was ever sent again."""
+    endpoints = [new_endpoint("ipc") for _ in range(PULLS)]
+    pulls = run_child(_receives_all, endpoints)
+    pulls.hear()
+    push = run_child(_polls_while_too_many_are_under_way, endpoints, by)
+    push.hear()
+    pulls.signal(signal.SIGSTOP)
+    push.tell("they are stopped")
+    push.hear()
+    pulls.signal(signal.SIGCONT)
+    push.tell("they go on")
+    push.result()
+    assert pulls.result() == sorted(SIZES * PULLS)
+
+
+def _polls_while_too_many_are_under_way(zmq, link, endpoints, by):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FDS, FDS))
+    be_bound_by_limits()
+    with zmq.Context() as context:
+        push = context.socket(zmq.PUSH)
+        for endpoint in endpoints:
+            push.connect(endpoint)
+        wait_until(lambda: [peer["transport"] for peer in push.peers()] == ["ring"] * PULLS, "rings")
+        look = LOOKS_BY_NAME[by](zmq, push)
+        link.tell("connected")
+        link.hear()
+        messages = [bytes(size) for size in SIZES for _ in range(PULLS)]
+        with expect_error(zmq, "EAGAIN"):
+            while messages:
+                push.send(messages[-1], zmq.DONTWAIT)
+                messages.pop()
+        assert messages
+        link.tell("no more")
+        link.hear()
+        while messages:
+            assert look(CAP_MS), f"waited {CAP_MS} ms with {len(messages)} messages to send"
+            with contextlib.suppress(zmq.Again):
+                push.send(messages[-1], zmq.DONTWAIT)
+                messages.pop()
+        context.destroy()
 
 
 def be_bound_by_limits():

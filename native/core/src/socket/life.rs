@@ -374,9 +374,11 @@ impl Socket {
         Ok(())
     }
 
-    /// Gives up memory of the arena that nobody used lately.
+    /// Gives up memory of the arena that nobody used lately. Whoever polls until there is some, or an fd to
+    /// announce it with, asks again: nobody else tells of an fd.
     pub fn look_at_arena(&self) -> Look {
         let mut state = self.state();
+        let starved = state.core.starved;
         let Core { pipes, arena, .. } = &mut state.core;
         let found = arena.look();
         for pipe in pipes.iter_mut().flatten() {
@@ -384,7 +386,12 @@ impl Socket {
                 ring.forget_segments();
             }
         }
-        found
+        drop(state);
+        if !starved {
+            return found;
+        }
+        self.mark_control();
+        if found == Look::Quiet { Look::Busy } else { found }
     }
 
     /// A block for a frame of `len` bytes that will be written in place, and whether somebody has to be found
