@@ -110,6 +110,20 @@ def test_drop_oldest_keeps_no_more_than_hwm_bytes_of_large_frames(zmq, sockets, 
     assert 5 <= len(numbers) <= 10
 
 
+def test_reader_that_polls_without_waiting_says_what_it_has_read(zmq, sockets, ipc):
+    """A sender at HWM_BYTES waited for room that there was, until the reader tried to receive again."""
+    push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
+    push.set(zmq.HWM_BYTES, 1000)
+    pull.bind(ipc)
+    push.connect(ipc)
+    wait_until(lambda: [peer["transport"] for peer in push.peers()] == ["ring"], "a ring")
+    push.send(bytes(900))
+    expect(pull, bytes(900))
+    assert not pull.poll(0)
+    push.send(bytes(900), zmq.DONTWAIT)
+    expect(pull, bytes(900))
+
+
 def test_frame_whose_note_finds_no_room_waits_for_the_reader(zmq, run_child, ipc):
     """There was room for the message, and none for the note before it that names a new segment. It waited for
     room for the message: that was there, so it tried again at once, for ever, with the GIL."""

@@ -271,6 +271,9 @@ impl Socket {
         }
         let receive = state.pattern.can_recv(&mut state.core);
         let send = state.pattern.can_send(&mut state.core);
+        if !receive {
+            state.core.publish_inbox();
+        }
         state.settle();
         Ok((receive, send))
     }
