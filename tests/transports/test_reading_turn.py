@@ -6,6 +6,7 @@ The peer is a few bytes of ZMTP by hand.
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket as system_socket
 import threading
 import time
@@ -209,3 +210,54 @@ def test_a_peer_that_hears_no_more_is_left(zmq, sockets, ipc):
             return not dealer.peers()
 
         wait_until(is_left, "the connection to end")
+
+
+class Alarm(Exception):
+    pass
+
+
+@pytest.mark.parametrize("ends_by", ["its time", "a signal"])
+def test_a_receive_ends_although_unwanted_messages_come_without_end(run_child, ends_by):
+    """One attempt dropped as long as there was something to drop, with the GIL."""
+    child = run_child(_receives_what_it_wants, 300 if ends_by == "its time" else -1)
+    with a_wire((system_socket.AF_INET, ("127.0.0.1", child.hear())), b"PUB") as wire:
+        for _ in range(ROUNDS):
+            wire.sendall(frame(b"wanted"))
+            child.hear()
+        over, said = threading.Event(), []
+        task = Task(_flood, wire, over, said)
+        try:
+            if ends_by == "a signal":
+                wait_until(lambda: len(said) > 100, "messages without end")
+                child.signal(signal.SIGUSR1)
+            assert child.hear() == ("Again" if ends_by == "its time" else "Alarm")
+        finally:
+            over.set()
+            task.join()
+
+
+def _flood(wire, over, said):
+    unwanted = b"\x00\x01?" * 20_000
+    with contextlib.suppress(OSError):
+        while not over.is_set():
+            wire.sendall(unwanted)
+            said.append(len(unwanted))
+
+
+def _receives_what_it_wants(zmq, link, millis):
+    def ring(*_):
+        raise Alarm
+
+    signal.signal(signal.SIGUSR1, ring)
+    context = zmq.Context()
+    sub = context.socket(zmq.SUB)
+    sub.linger, sub.rcvtimeo = 0, millis
+    sub.subscribe(b"wanted")
+    link.tell(sub.bind_to_random_port("tcp://127.0.0.1"))
+    try:
+        while True:
+            assert sub.recv() == b"wanted"
+            link.tell("got")
+    except (zmq.Again, Alarm) as error:
+        link.tell(type(error).__name__)
+    context.destroy()
