@@ -75,7 +75,7 @@ def test_plain_send_and_recv_copy_once_in_and_once_out(counter, tmp_path):
 
 
 def test_frames_over_tcp_cross_without_a_copy_of_our_own(counter, tmp_path):
-    """The kernel takes all from the sender's memory and puts it into the receiver's frame, but for what one read
+    """The kernel takes all from the sender's memory and puts it into the frame, but for what one read
     brought together with the frame's header."""
     found = copies.count(rivals.named("shmzmq-tcp"), copies.FRAMES, counter, tmp_path)
     for one in (found.sender, *found.receivers):

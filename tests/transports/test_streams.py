@@ -176,6 +176,7 @@ def test_a_peer_that_never_stops_talking_gets_everything_before_the_end(zmq, har
     for number in range(40):
         pair.send(b"%03d" % number + bytes(50_000))
     talk = kit.Task(talk_until_the_end, wire)
+    assert pair.recv()[:4] == b"blah"
     pair.close(linger=-1)
     ended = kit.Task(context.term)
     for number in range(40):

@@ -21,7 +21,6 @@ use crate::handshake;
 
 /// Most fds that one command carries; more in one read is an error of the peer.
 const FDS_MAX: usize = 4;
-const SIOCOUTQNSD: libc::Ioctl = 0x894B;
 
 struct Parcel {
     bytes: Vec<u8>,
@@ -132,11 +131,12 @@ impl Channel {
         !self.outbox.lock().unwrap_or_else(PoisonError::into_inner).waiting.is_empty()
     }
 
-    /// Bytes that a tcp connection has taken and not sent for the first time; 0 if it does not say.
-    pub fn unsent(&self) -> usize {
+    /// Bytes that a tcp connection has taken and its peer has not acknowledged; 0 if it does not say.
+    pub fn unacknowledged(&self) -> usize {
         let mut bytes: libc::c_int = 0;
-        // SAFETY: the request (tcp(7); asm-generic/sockios.h) writes one int.
-        let done = unsafe { libc::ioctl(self.fd().as_raw_fd(), SIOCOUTQNSD, std::ptr::from_mut(&mut bytes)) };
+        // SAFETY: the request (SIOCOUTQ in tcp(7), which is this) writes one int.
+        let done =
+            unsafe { libc::ioctl(self.fd().as_raw_fd(), libc::TIOCOUTQ, std::ptr::from_mut(&mut bytes)) };
         if done == 0 { usize::try_from(bytes).unwrap_or(0) } else { 0 }
     }
 

@@ -88,8 +88,8 @@ pub struct Session {
     dial_by: Option<Instant>,
     /// Next look whether held messages can move.
     move_held_at: Option<Instant>,
-    /// Everything is written, and next look whether the kernel has sent it; until when.
-    unsent_look: Option<Instant>,
+    /// Everything is written, and next look whether it has arrived; until when.
+    arrived_look: Option<Instant>,
     talk_until: Option<Instant>,
     /// The socket is closed: Some(deadline), None inside for ever.
     closed: Option<Option<Instant>>,
@@ -144,7 +144,7 @@ impl Session {
             dial_at: None,
             dial_by: None,
             move_held_at: None,
-            unsent_look: None,
+            arrived_look: None,
             talk_until: None,
             closed: None,
             refused: false,

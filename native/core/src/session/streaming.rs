@@ -21,10 +21,11 @@ use crate::reactor::{Io, Next, SessionHandle};
 use crate::socket::Socket;
 use crate::socket::life::Connection;
 
-/// While the peer talks, a close makes the kernel throw away what it has not sent (RFC 1122, 4.2.2.13). So a
-/// connection that has done its work stays for that, so long at most; and time between two looks at it.
+/// While the peer talks, a close makes the kernel throw away what has not arrived (RFC 1122, 4.2.2.13): what was not
+/// sent yet, or has to be sent again. So a connection that has done its work stays until all of it is acknowledged, so
+/// long at most; and time between two looks at it.
 const TALK_MAX: Duration = Duration::from_secs(30);
-const UNSENT_LOOK: Duration = Duration::from_millis(10);
+const ARRIVED_LOOK: Duration = Duration::from_millis(10);
 
 impl Session {
     /// Both sides: from here on ZMTP traffic goes over the connection itself; `why`: what prevents rings. Or a
@@ -134,12 +135,12 @@ impl Session {
         }
         let now = Instant::now();
         let until = *self.talk_until.get_or_insert(now + TALK_MAX);
-        if !self.tcp || now >= until || channel.unsent() == 0 || !engine.hears() {
+        if !self.tcp || now >= until || channel.unacknowledged() == 0 || !engine.hears() {
             return Err(Failure::finished());
         }
-        if self.unsent_look.is_none_or(|at| at <= now) {
-            let at = now + UNSENT_LOOK;
-            self.unsent_look = Some(at);
+        if self.arrived_look.is_none_or(|at| at <= now) {
+            let at = now + ARRIVED_LOOK;
+            self.arrived_look = Some(at);
             io.call_at(at, self.token);
         }
         Ok(())
