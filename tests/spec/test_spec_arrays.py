@@ -350,6 +350,7 @@ def test_array_in_a_block_is_sent_as_the_block(zmq, ctx, sockets, ipc):
 def _squares(zmq, link, endpoint):
     with zmq.Context() as context, context.socket(zmq.REP) as rep:
         rep.connect(endpoint)
+        link.tell("here")
         for _ in range(3):
             rep.send_array(rep.recv_array(copy=False) ** 2)
 
@@ -359,6 +360,7 @@ def test_arrays_cross_to_another_process_and_back(zmq, sockets, ipc, run_child):
     req = sockets(zmq.REQ)
     req.bind(ipc)
     child = run_child(_squares, ipc)
+    child.hear()
     for array in (
         numpy.array(3.0),
         numpy.arange(BEYOND_INLINE),
