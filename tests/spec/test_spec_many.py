@@ -363,7 +363,7 @@ def test_burst_is_received_from_each_sender_in_turn(zmq, sockets, endpoint):
     for push in pushes:
         push.connect(endpoint)
         marry(push, pull)
-    # Over tcp a burst may still be on its way when another one has come: not in every round all of them are there.
+    # Over tcp a burst may still be on its way when another has come: not in every round all are there.
     for _ in range(ROUNDS):
         for number, push in enumerate(pushes):
             push.send_many([b"%d" % number] * 10)
