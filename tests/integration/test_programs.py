@@ -24,13 +24,18 @@ ENVIRONMENT = {**os.environ, "SHMZMQ_AS_ZMQ": "1", "PYTHONFAULTHANDLER": "1"}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def alias():
+def alias(tmp_path_factory):
     """The start of Python reads the hook here."""
-    tell = "import zmq; print(zmq.__name__)"
     done = subprocess.run(
-        [sys.executable, "-c", tell], env=ENVIRONMENT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", "import zmq; print(zmq.__name__)"],
+        cwd=tmp_path_factory.mktemp("away"),
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.stdout != "shmzmq\n":
+        assert os.environ.get("SHMZMQ_INTEGRATION") != "1", done.stderr
         pytest.skip("shmzmq is not installed in this environment: its children cannot have it as zmq")
 
 
