@@ -603,14 +603,20 @@ def _receives_all(zmq, link, endpoints):
     return sorted(sizes)
 
 
-def _announces_more_than_may_be_under_way(zmq, link, endpoints):
+def limited_push(zmq, context, endpoints):
+    """A PUSH with rings to all of them, of a process that may not have more than FDS fds under way."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (FDS, FDS))
     be_bound_by_limits()
+    push = context.socket(zmq.PUSH)
+    for endpoint in endpoints:
+        push.connect(endpoint)
+    wait_until(lambda: [peer["transport"] for peer in push.peers()] == ["ring"] * PULLS, "rings")
+    return push
+
+
+def _announces_more_than_may_be_under_way(zmq, link, endpoints):
     with zmq.Context() as context:
-        push = context.socket(zmq.PUSH)
-        for endpoint in endpoints:
-            push.connect(endpoint)
-        wait_until(lambda: [peer["transport"] for peer in push.peers()] == ["ring"] * PULLS, "rings")
+        push = limited_push(zmq, context, endpoints)
         link.tell("connected")
         link.hear()
         push.sndtimeo = 200
@@ -643,13 +649,8 @@ def test_poll_for_output_sees_that_a_segment_can_be_announced_again(zmq, run_chi
 
 
 def _polls_while_too_many_are_under_way(zmq, link, endpoints, by):
-    resource.setrlimit(resource.RLIMIT_NOFILE, (FDS, FDS))
-    be_bound_by_limits()
     with zmq.Context() as context:
-        push = context.socket(zmq.PUSH)
-        for endpoint in endpoints:
-            push.connect(endpoint)
-        wait_until(lambda: [peer["transport"] for peer in push.peers()] == ["ring"] * PULLS, "rings")
+        push = limited_push(zmq, context, endpoints)
         look = LOOKS_BY_NAME[by](zmq, push)
         link.tell("connected")
         link.hear()
