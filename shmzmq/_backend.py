@@ -36,6 +36,7 @@ zmq_poll = _native.zmq_poll
 proxy = _native.proxy
 proxy_steerable = _native.proxy_steerable
 begin_turn = _native.begin_turn
+end_turn = _native.end_turn
 spend_turn = _native.spend_turn
 set_frame_class = _native.set_frame_class
 wake_counters = _native.wake_counters

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from . import _waits, arrays
-from ._backend import NativeSocket, begin_turn
+from ._backend import NativeSocket, begin_turn, end_turn
 from ._waits import RCVTIMEO, SNDTIMEO, Attempt, Awaited, Waits, waits_of
 from .constants import EFSM, Flag, PollEvent, SocketOption
 from .errors import ZMQError, error_for
@@ -380,9 +380,10 @@ def _at_once(result: Any) -> Future[Any]:
 
 
 def _finish_in_round(future: Future[Any], result: Any) -> None:
-    begin_turn()
+    mark = begin_turn()
     if not future.done():
         future.set_result(result)
+    future.get_loop().call_soon(end_turn, mark)
 
 
 def _in_next_round(result: Any) -> Future[Any]:

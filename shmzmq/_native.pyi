@@ -28,6 +28,7 @@ __all__ = [
     "before_fork",
     "begin_turn",
     "close_counters",
+    "end_turn",
     "proxy",
     "proxy_steerable",
     "set_frame_class",
@@ -52,14 +53,20 @@ def set_shm_max(bytes: int) -> None:
 def shm_max() -> tuple[int, int]:
     """Bytes of shared memory that this process may make for large messages, and has made."""
 
-def begin_turn() -> None:
-    """Say that this thread's loop runs: calls that give futures may be done at once again."""
+def begin_turn() -> int:
+    """Say that this thread's loop runs: a turn of calls that may be done at once begins.
+
+    Returns  the turn's mark, for a call of `end_turn` after those who go on in this round of the loop.
+    """
+
+def end_turn(mark: int) -> None:
+    """Say that this thread's loop met this mark: the next call begins a turn."""
 
 def spend_turn() -> int:
     """Count one call that is done at once.
 
-    Returns  0: the loop must run first, and a turn begins; 1: go on; 2: go on, and have the loop call
-             `begin_turn`.
+    Returns  0: the loop must run first; 1: go on; more: go on, a turn begins, and the loop has to call
+             `end_turn` with that.
     """
 
 def take_log() -> list[tuple[str, str]]: ...

@@ -38,7 +38,7 @@ from errno import EAGAIN
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
-from ._backend import begin_turn, spend_turn
+from ._backend import begin_turn, end_turn, spend_turn
 from .constants import EFSM, Flag, PollEvent, SocketOption
 from .errors import Again, ZMQError, error_for
 from .frame import Frame
@@ -56,7 +56,7 @@ COMPACT_MIN: Final = 32
 
 _IN, _OUT = int(PollEvent.POLLIN), int(PollEvent.POLLOUT)
 _DONTWAIT = int(Flag.DONTWAIT)
-_LATER, _MARK = 0, 2
+_LATER, _GO_ON = 0, 1
 
 Attempt = Callable[..., Any]
 """(waits, *arguments) -> the result, or NotImplemented for "not yet"."""
@@ -272,9 +272,10 @@ class Waits:
         if not self:
             self._stop_reading()
             return
-        begin_turn()
+        mark = begin_turn()
         over = self._serve(self.receivers)
         over = self._serve(self.senders) or over
+        self._loop.call_soon(end_turn, mark)
         self.permit()
         if over:
             self._doubted = False
@@ -496,9 +497,9 @@ def _fail(future: Awaited, error: BaseException) -> None:
 def goes_on() -> bool:
     """Count one call that is done at once. False: the loop must run first."""
     said = spend_turn()
-    if said == _MARK:
+    if said > _GO_ON:
         with suppress(RuntimeError):
-            asyncio.get_running_loop().call_soon(begin_turn)
+            asyncio.get_running_loop().call_soon(end_turn, said)
     return said != _LATER
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import time
 import tracemalloc
+from functools import partial
 
 import pytest
 
@@ -142,29 +144,56 @@ def test_sockets_of_a_loop_share_its_turn(flow, new_context, new_endpoint):
         end.close(linger=0)
 
 
-def test_slow_handler_lets_the_loop_run_after_few_messages(flow):
-    """Time counts too: a message that takes a millisecond is followed by a round of the loop soon.
+@pytest.fixture
+def second_flow(new_context, new_endpoint):
+    context = aio.Context(new_context())
+    push, pull = context.socket(zmq.PUSH), context.socket(zmq.PULL)
+    endpoint = new_endpoint("ipc")
+    pull.bind(endpoint)
+    push.connect(endpoint)
+    yield push, pull
+    push.close(linger=0)
+    pull.close(linger=0)
 
-    Sooner than one looks at the clock where messages are fast: that is once in four.
-    """
+
+def test_slow_handler_lets_the_loop_run_after_each_message(flow):
+    """Time counts too."""
     push, pull = flow
-
-    def work(_):
-        until = asyncio.get_running_loop().time() + 1e-3
-        while asyncio.get_running_loop().time() < until:
-            pass
 
     async def main():
         for _ in range(100):
             await push.send(b"message")
 
         async def handle():
-            work(await pull.recv())
+            work_for(2e-3, await pull.recv())
 
-        await longest_run(handle, 16)  # the first turn finds out that they are slow
-        return await longest_run(handle, 84)
+        return await longest_run(handle, 100)
 
-    assert go(main) <= 5
+    assert go(main) == 1
+
+
+def test_slow_handlers_of_two_sockets_let_the_loop_run_after_each_message(flow, second_flow):
+    """The turn of one is not the time of the other."""
+
+    async def main():
+        for push, _ in (flow, second_flow):
+            for _ in range(50):
+                await push.send(b"message")
+
+        async def handle(pull):
+            work_for(2e-3, await pull.recv())
+
+        return await asyncio.gather(
+            *(longest_run(partial(handle, pull), 50) for _, pull in (flow, second_flow))
+        )
+
+    assert go(main) == [1, 1]
+
+
+def work_for(seconds, _):
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        pass
 
 
 def test_ticker_beside_a_flooded_router_runs_between_messages(new_context, ipc):

@@ -4,7 +4,8 @@
 //! queues: Python says (`Permits`) that nobody waits before a call, and when a turn begins.
 //!
 //! A turn. Whoever awaits a future that is done does not let the loop run. So what is done by one thread, that is
-//! by one loop, is counted: after TURN_CALLS, or twice TURN_TIME, Python is asked for a future that is done later.
+//! by one loop, is counted: after TURN_CALLS, or TURN_TIME, Python is asked for a future that is done later. A loop
+//! does not say when it runs, so the first call of a turn has it asked for that: it calls back, with the turn's mark.
 
 use std::cell::Cell;
 use std::ffi::CStr;
@@ -22,91 +23,81 @@ use crate::socket::Socket;
 
 /// One less than are allowed: the call that is told "later" may be a send, which has been done.
 const TURN_CALLS: u32 = 63;
-const TURN_TIME: Duration = Duration::from_micros(250);
-/// The clock is read once in so many calls, and at each of them while they are slow.
-const LOOK_EVERY: u32 = 4;
-/// Calls of which a turn has time for fewer are slow: what comes between them counts.
-const SLOW_CALLS: u32 = 16;
+/// Less than is promised by what a message may take.
+const TURN_TIME: Duration = Duration::from_micros(400);
 
 thread_local! {
     static TURN: Turn = const {
-        Turn {
-            left: Cell::new(TURN_CALLS),
-            ends: Cell::new(None),
-            marked: Cell::new(false),
-            slow: Cell::new(false),
-        }
+        Turn { left: Cell::new(0), ends: Cell::new(None), mark: Cell::new(GO_ON), met: Cell::new(GO_ON) }
     };
 }
 
 struct Turn {
     left: Cell<u32>,
     ends: Cell<Option<Instant>>,
-    /// The loop was asked to begin a turn.
-    marked: Cell<bool>,
-    /// The last turn that was long enough to tell had fewer than SLOW_CALLS.
-    slow: Cell<bool>,
+    /// The last mark that the loop was given, and the last one that it met. One that a loop never meets, because
+    /// it ended, is forgotten with the next: at worst a call is done one round later.
+    mark: Cell<u64>,
+    met: Cell<u64>,
 }
 
-const LATER: u8 = 0;
-const GO_ON: u8 = 1;
-const MARK: u8 = 2;
+/// What Python is told of a call; more is the number of a mark.
+const LATER: u64 = 0;
+const GO_ON: u64 = 1;
 
 impl Turn {
-    fn begin(&self) {
+    fn begin(&self) -> u64 {
         self.left.set(TURN_CALLS);
         self.ends.set(Some(Instant::now() + TURN_TIME));
-        self.marked.set(false);
+        self.mark.set(self.mark.get() + 1);
+        self.mark.get()
     }
 
-    /// One call more. False: the turn is over.
+    fn lasts(&self) -> bool {
+        self.met.get() < self.mark.get()
+    }
+
+    /// One call more. False: no turn has begun, or it is over.
     #[inline]
     fn spend(&self) -> bool {
-        if (self.slow.get() || self.left.get() % LOOK_EVERY == 0) && !self.goes_on() {
-            self.slow.set(self.spent() < SLOW_CALLS);
-            return false;
+        let in_time = || self.ends.get().is_some_and(|ends| Instant::now() <= ends);
+        let goes_on = self.lasts() && self.left.get() > 0 && in_time();
+        if goes_on {
+            self.left.set(self.left.get() - 1);
         }
-        self.left.set(self.left.get() - 1);
-        if self.slow.get() && self.spent() >= SLOW_CALLS {
-            self.slow.set(false);
-        }
-        true
-    }
-
-    fn spent(&self) -> u32 {
-        TURN_CALLS - self.left.get()
-    }
-
-    fn goes_on(&self) -> bool {
-        self.left.get() > 0 && self.ends.get().is_some_and(|ends| Instant::now() <= ends)
+        goes_on
     }
 
     /// One call more, asked for by Python.
-    fn ask(&self) -> u8 {
+    fn ask(&self) -> u64 {
         if self.spend() {
             return GO_ON;
         }
-        if self.left.get() > 0 && !self.marked.replace(true) {
-            // The time is over, but perhaps the loop has run since: only a mark that it meets tells.
-            self.ends.set(Some(Instant::now() + TURN_TIME));
-            self.left.set(self.left.get() - 1);
-            return MARK;
+        if self.lasts() {
+            return LATER;
         }
-        self.begin();
-        LATER
+        let mark = self.begin();
+        self.left.set(TURN_CALLS - 1);
+        mark
     }
 }
 
-/// The loop runs: a turn begins.
+/// The loop runs, and met this mark: the next call begins a turn.
 #[pyfunction]
-pub fn begin_turn() {
-    TURN.with(Turn::begin);
+pub fn end_turn(mark: u64) {
+    TURN.with(|turn| turn.met.set(turn.met.get().max(mark)));
 }
 
-/// Counts one call. 0: the loop must run before the next, and a turn begins. 1: go on. 2: go on, and have the
-/// loop call `begin_turn`.
+/// The loop runs: a turn begins. Gives the mark that it has to meet after those who go on now.
 #[pyfunction]
-pub fn spend_turn() -> u8 {
+pub fn begin_turn() -> u64 {
+    TURN.with(Turn::begin)
+}
+
+/// Counts one call. 0: the loop must run before the next. 1: go on. More: go on, a turn begins, and the loop has
+/// to call `end_turn` with that.
+#[pyfunction]
+pub fn spend_turn() -> u64 {
     TURN.with(Turn::ask)
 }
 

@@ -96,7 +96,7 @@ mod _native {
     #[pymodule_export]
     use super::frame::set_frame_class;
     #[pymodule_export]
-    use super::future::{begin_turn, spend_turn};
+    use super::future::{begin_turn, end_turn, spend_turn};
     #[pymodule_export]
     use super::poller::{Poller, zmq_poll};
     #[pymodule_export]
