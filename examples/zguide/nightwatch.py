@@ -28,8 +28,9 @@ def watchman(endpoint):
         radio.bind(endpoint)
         try:
             while True:
-                print(radio.recv_string(), flush=True)
+                report = radio.recv_string()
                 reports += 1
+                print(report, flush=True)
         except KeyboardInterrupt:
             print("interrupted")
         except Relieved:
