@@ -29,6 +29,10 @@ const WARM_BLOCKS: usize = 4;
 const WARM_BYTES: u64 = 4 << 20;
 /// What new memory costs, in nanoseconds per KiB (docs/design/decisions/0012).
 const GROWTH_NS_PER_KIB: u64 = 600;
+/// With more than this under way to a reader, a free block lies in no cache any more; and what that costs who copy,
+/// in nanoseconds per KiB (docs/design/decisions/0012).
+const CACHED_BYTES: u64 = 8 << 20;
+const COLD_NS_PER_KIB: u64 = 100;
 
 /// What a refused message waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,24 +83,26 @@ pub fn payload(arena: &Arc<Arena>, reader: PeerId, left: Left) -> Option<Payload
 }
 
 /// Receivers have enough of our memory and give some back now and then: a moment's wait for a warm block is
-/// better than a cold one. `seen`: how many had come back when that was asked last.
+/// better than a cold one. `seen`: how many had come back when that was asked last. `copied`: so are the bytes.
 ///
-/// Some(time): worth waiting for so long, which is what growth would cost.
+/// Some(time): worth waiting for so long, which is what growth would cost, or a copy into cold memory.
 pub fn rather_waits(
     arena: &Arena,
     len: usize,
     (blocks, bytes, returned): (usize, u64, u64),
     seen: &mut u64,
+    copied: bool,
 ) -> Option<Duration> {
     if len <= INLINE_MAX || blocks < WARM_BLOCKS || bytes < WARM_BYTES || returned == *seen {
         return None;
     }
-    let growth = arena.growth(len);
-    if growth == 0 {
-        return None;
-    }
+    let cost = match arena.growth(len) {
+        0 if copied && bytes >= CACHED_BYTES => len as u64 / 1024 * COLD_NS_PER_KIB,
+        0 => return None,
+        growth => growth / 1024 * GROWTH_NS_PER_KIB,
+    };
     *seen = returned;
-    Some(Duration::from_nanos(growth / 1024 * GROWTH_NS_PER_KIB))
+    Some(Duration::from_nanos(cost))
 }
 
 impl RingOut {
@@ -131,7 +137,7 @@ impl RingOut {
             return Write::Soon;
         }
         // Also what takes no new block: one that stands still would have all of them in the end.
-        if self.arena.is_shared() && self.has_its_share(parts) {
+        if self.is_past_its_share(parts) {
             self.want = Want::Memory;
             return Write::Full;
         }
@@ -239,7 +245,7 @@ impl RingOut {
             return false;
         };
         let lent = self.arena.lent_to(self.peer_id);
-        let waits = rather_waits(&self.arena, part.len, lent, &mut self.seen_returned);
+        let waits = rather_waits(&self.arena, part.len, lent, &mut self.seen_returned, true);
         if let Some(time) = waits {
             self.patience = time;
             self.want = Want::Half;
@@ -257,11 +263,11 @@ impl RingOut {
         lacks
     }
 
-    /// Would this reader have more than its share with the message's blocks, which may be there already? Never
-    /// stricter than `lacks_blocks` was before they were.
-    fn has_its_share(&self, parts: &[Part]) -> bool {
-        let lens: Vec<usize> = parts.iter().map(|part| part.len).filter(|len| *len > INLINE_MAX).collect();
-        !self.arena.may_have(self.peer_id, &lens) && !self.is_beyond(parts)
+    /// Of a message to many: would this reader have more than its share with the message's blocks, which may be there
+    /// already? Never stricter than `lacks_blocks` was before they were.
+    fn is_past_its_share(&self, parts: &[Part]) -> bool {
+        let lens = parts.iter().map(|part| part.len).filter(|len| *len > INLINE_MAX);
+        self.arena.exceeds_share(self.peer_id, lens) && !self.is_beyond(parts)
     }
 
     /// True if there will never be blocks for the message: a write says so.
@@ -322,5 +328,38 @@ impl RingOut {
     fn wait_for(&mut self, longer: &[Part]) {
         self.want = Want::Ring;
         self.wanted = (self.tx.bytes_for(longer), MappedTx::elsewhere_for(longer));
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use shmzmq_shm::returns;
+    use shmzmq_shm::segment::PipeSegment;
+
+    const LEN: usize = 1 << 20;
+
+    /// Who copies into a block that is there waits as well, once for each time that something came back.
+    #[test]
+    fn a_free_block_is_cold_when_much_is_under_way() {
+        let arena = Arena::new(Arc::new(|| {}));
+        let (_fd, pipe) = PipeSegment::create(4096).unwrap();
+        let words = pipe.returns(0);
+        let peer = arena.join(pipe.returns(0));
+        let lent: Vec<Described> = (0..=CACHED_BYTES / LEN as u64)
+            .map(|_| arena.lend(peer, &arena.alloc(LEN).unwrap(), LEN).unwrap())
+            .collect();
+        let mut seen = u64::MAX;
+        let mut waits = |copied| rather_waits(&arena, LEN, arena.lent_to(peer), &mut seen, copied);
+        drop(arena.alloc(LEN).unwrap());
+        assert_eq!(waits(false), None);
+        assert!(waits(true).is_some());
+        assert_eq!(waits(true), None);
+        returns::give(&words, lent[0].block);
+        assert!(waits(true).is_some());
+        returns::give(&words, lent[1].block);
+        assert_eq!(waits(true), None, "so little lies in the caches");
+        arena.reclaim(peer);
     }
 }

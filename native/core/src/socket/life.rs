@@ -401,8 +401,8 @@ impl Socket {
         let mut state = self.enter()?;
         let core = &mut state.core;
         let lent = core.arena.lent();
-        let waits =
-            if patient { large::rather_waits(&core.arena, len, lent, &mut core.seen_returned) } else { None };
+        let seen = &mut core.seen_returned;
+        let waits = if patient { large::rather_waits(&core.arena, len, lent, seen, false) } else { None };
         core.outbox.soon = waits.is_some();
         if let Some(patience) = waits {
             core.patience = patience;

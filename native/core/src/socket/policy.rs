@@ -182,7 +182,9 @@ impl SpinPolicy {
     pub fn gives_way(&mut self, stats: &Stats) -> bool {
         self.received = stats.messages_received;
         if let Some((took, before)) = self.way.take() {
-            if took < WAY_SOON || self.received.wrapping_sub(before) >= BURST_SMALL {
+            let came = self.received.wrapping_sub(before);
+            let much = came >= BURST_SMALL || came.saturating_mul(self.message) >= BURST_SMALL_BYTES;
+            if took < WAY_SOON || much {
                 self.vain_ways = self.vain_ways.saturating_sub(2);
                 self.until_way = (1 << self.vain_ways) - 1;
             } else {
@@ -269,7 +271,8 @@ fn quota() -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ASK_EVERY, CROWD, CROWD_WAITS, SpinPolicy};
+    use super::{ASK_EVERY, CROWD, CROWD_WAITS, SpinPolicy, WAY_SOON};
+    use crate::stats::Stats;
     use std::time::Duration;
 
     const QUICK: Duration = Duration::from_nanos(400);
@@ -307,5 +310,20 @@ mod tests {
         policy.saw_crowd(CROWD);
         assert_eq!(policy.budget(50, true), Duration::from_micros(50));
         assert!(policy.promising(50, true));
+    }
+
+    /// One message after a slice of somebody else's is little, unless it is a large one.
+    #[test]
+    fn giving_way_to_a_sender_of_large_messages_goes_on() {
+        for (bytes, goes_on) in [(32, false), (1 << 20, true)] {
+            let (mut policy, mut stats) = (SpinPolicy::default(), Stats::default());
+            stats.messages_received = 1;
+            stats.bytes_received = bytes;
+            policy.pace(&stats);
+            assert!(policy.gives_way(&stats));
+            policy.gave_way(true, 2 * WAY_SOON);
+            stats.messages_received += 1;
+            assert_eq!(policy.gives_way(&stats), goes_on);
+        }
     }
 }

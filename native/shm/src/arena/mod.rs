@@ -237,11 +237,6 @@ impl Arena {
         self.lock().shares = true;
     }
 
-    /// Whether peers are being sent the same frames.
-    pub fn is_shared(&self) -> bool {
-        self.lock().shares
-    }
-
     pub fn unshare(&self) {
         let mut state = self.lock();
         state.shares = false;

@@ -69,15 +69,15 @@ impl Arena {
         state.may_lend(held, bytes)
     }
 
-    /// May blocks for frames of `lens` bytes, which may count as used already, be lent to the peer now?
-    pub fn may_have(&self, peer: PeerId, lens: &[usize]) -> bool {
+    /// While peers are sent the same frames, of `lens` bytes: would the peer have more than it may with their
+    /// blocks, which may count as used already?
+    pub fn exceeds_share(&self, peer: PeerId, lens: impl Iterator<Item = usize> + Clone) -> bool {
         let mut state = self.lock();
+        if !state.shares || !state.exceeds(peer, lens.clone()) {
+            return false;
+        }
         state.take_returns(&self.dropped);
-        let bytes: Vec<u64> = lens.iter().filter_map(|len| Some(class_of(*len as u64)?.1)).collect();
-        let held = state.peers.get(&peer).map_or(0, |peer| peer.bytes);
-        let (most, used) = state.share();
-        let left = most.saturating_sub(used.saturating_sub(bytes.iter().sum()));
-        held == 0 || bytes.iter().all(|bytes| held.saturating_add(*bytes) <= left.saturating_mul(2))
+        state.exceeds(peer, lens)
     }
 
     /// How many blocks, and bytes, the peer has, and how many came back from it so far.
@@ -304,6 +304,18 @@ impl State {
     fn may_lend(&self, held: u64, bytes: u64) -> bool {
         let (most, used) = self.share();
         held == 0 || held.saturating_add(bytes) <= most.saturating_sub(used).saturating_mul(2)
+    }
+
+    /// See `exceeds_share`.
+    fn exceeds(&self, peer: PeerId, lens: impl Iterator<Item = usize> + Clone) -> bool {
+        let held = self.peers.get(&peer).map_or(0, |peer| peer.bytes);
+        if held == 0 {
+            return false;
+        }
+        let mut bytes = lens.filter_map(|len| Some(class_of(len as u64)?.1));
+        let (most, used) = self.share();
+        let left = most.saturating_sub(used.saturating_sub(bytes.clone().sum()));
+        bytes.any(|bytes| held.saturating_add(bytes) > left.saturating_mul(2))
     }
 
     fn lend(&mut self, id: PeerId, block: u32, len: usize) -> Option<Described> {
