@@ -287,15 +287,18 @@ impl RingOut {
         }
     }
 
-    /// `write` of a small frame that meets nothing unusual; false: it did, and nothing was written.
+    /// `write` of a small frame that meets nothing unusual, to be published if it is of no burst; false: it did, and
+    /// nothing was written.
     #[inline(always)]
-    pub fn write_plain(&mut self, part: &Part, stats: &mut Stats) -> bool {
+    pub fn write_plain(&mut self, part: &Part, burst: bool, stats: &mut Stats) -> bool {
         let usual = part.len <= INLINE_MAX && !self.keeps();
         if !usual || !self.tx.put_plain(part) {
             return false;
         }
         self.unpublished = true;
-        self.publish(stats);
+        if !burst {
+            self.publish(stats);
+        }
         true
     }
 
@@ -364,6 +367,13 @@ impl RingOut {
             self.wanted = (bytes, MappedTx::elsewhere_for(parts));
         }
         waits
+    }
+
+    /// Before a write to several pipes, all or none: will a write of small frames be done? Asks the reader only if
+    /// what was last seen of it is not enough.
+    #[inline]
+    pub fn takes_small(&mut self, parts: &[Part]) -> bool {
+        !self.keeps() && !large::is_large(parts) && self.tx.check(parts).is_ok()
     }
 
     /// Before a write to several pipes, all or none: would a write say Full? Notes what to wait for.

@@ -63,10 +63,17 @@ impl Core {
     #[inline(always)]
     fn distribute_each(&mut self, targets: &Targets, frames: &dyn Frames) -> Result<()> {
         let (mut sent, mut failed) = (false, None);
-        for index in 0..targets.slots.len() {
-            let slot = targets.slots[index];
+        let plain = match frames.parts() {
+            &[part] => Some(part),
+            _ => None,
+        };
+        for &slot in &targets.slots {
             if !self.pipe(slot).is_some_and(|pipe| pipe.out_active) {
                 self.drop_one(slot, Discard::HighWater);
+                continue;
+            }
+            if plain.is_some_and(|part| self.write_plain_to(slot, &part)) {
+                sent = true;
                 continue;
             }
             match self.write_to(slot, Outgoing::plain(frames), false) {
@@ -116,19 +123,25 @@ impl Core {
         blocked.clear();
         self.outbox.soon = false;
         let limits = self.options.limits();
+        let parts = frames.parts();
         for &slot in &targets.slots {
             let Some(Some(pipe)) = self.pipes.get_mut(slot) else { continue };
+            if let Out::Ring(ring) = &mut pipe.out
+                && ring.takes_small(parts)
+            {
+                continue;
+            }
             if !matches!(pipe.out, Out::None) && !pipe.is_gone() && !pipe.writable(&limits) {
                 // Armed or about to move: either way the caller waits for a mark or tries again.
                 blocked.push(slot);
                 continue;
             }
             let Out::Ring(ring) = &mut pipe.out else { continue };
-            if ring.refuses(frames.parts()) {
+            if ring.refuses(parts) {
                 // Too large for what is left of HWM_BYTES, or of our memory.
                 blocked.push(slot);
                 self.starved |= ring.is_starved();
-            } else if patient && ring.rather_waits(frames.parts()) {
+            } else if patient && ring.rather_waits(parts) {
                 self.outbox.soon = true;
                 self.patience = self.patience.max(ring.patience());
                 blocked.push(slot);

@@ -55,22 +55,34 @@ impl Core {
         if self.burst || !message.envelope.is_empty() || message.skip != 0 {
             return None;
         }
-        let outbox = &mut self.outbox;
+        let outbox = &self.outbox;
         let current = if outbox.current < outbox.active.len() { outbox.current } else { 0 };
         let slot = *outbox.active.get(current)?;
-        let pipe = self.pipes.get_mut(slot)?.as_mut()?;
-        let Out::Ring(ring) = &mut pipe.out else { return None };
-        if !ring.write_plain(&part, &mut self.stats) {
+        if !self.write_plain_to(slot, &part) {
             return None;
         }
-        outbox.current = current + 1;
-        outbox.soon = false;
+        self.outbox.current = current + 1;
+        self.outbox.soon = false;
+        Some(slot)
+    }
+
+    /// Writes one frame to one pipe and counts it, if nothing about either is unusual. False: nothing was written.
+    #[inline(always)]
+    pub(super) fn write_plain_to(&mut self, slot: usize, part: &Part) -> bool {
+        let Some(Some(pipe)) = self.pipes.get_mut(slot) else { return false };
+        let Out::Ring(ring) = &mut pipe.out else { return false };
+        if !ring.write_plain(part, self.burst, &mut self.stats) {
+            return false;
+        }
+        if self.burst && ring.list() {
+            self.unpublished.push(slot);
+        }
         self.peer_awake = ring.peer_awake;
         self.stats.messages_sent += 1;
         self.stats.bytes_sent += part.len as u64;
         pipe.tally.sent += 1;
         pipe.tally.bytes_sent += part.len as u64;
-        Some(slot)
+        true
     }
 
     fn send_any(&mut self, message: Outgoing<'_>, patient: bool) -> Result<usize> {
