@@ -68,6 +68,8 @@ const STARVED: Duration = Duration::from_millis(10);
 
 /// Times that a program reads a connection before it looks at the clock again.
 const DIRECT_ROUNDS: usize = 64;
+/// Between two looks of a spin on a stream, in spin-loop hints: a look is a system call, and disturbs the sender's.
+const STREAM_GAP: u32 = 32;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
@@ -339,6 +341,30 @@ impl Socket {
         }
     }
 
+    /// Reads again and again what the caller reads by itself, for as long as that is likely to be worth it.
+    fn spin_on_stream(&self, stream: &Stream, interest: Interest) -> bool {
+        let budget = {
+            let mut state = self.state.lock();
+            let State { core, policy, .. } = &mut *state;
+            policy.stream_budget(core.options.spin_us)
+        };
+        if budget.is_zero() {
+            return false;
+        }
+        let end = Instant::now() + budget;
+        while Instant::now() < end {
+            (0..STREAM_GAP).for_each(|_| std::hint::spin_loop());
+            if read_directly(stream) || self.moved(interest) {
+                let mut state = self.state.lock();
+                state.policy.won();
+                state.core.stats.spins_won += 1;
+                return true;
+            }
+        }
+        self.state.lock().core.stats.spins_lost += 1;
+        false
+    }
+
     /// Lets others run once before sleeping, if that has been worth it: a sender that shares this CPU
     /// then sends on instead of ringing for every message. True: something moved.
     fn give_way(&self, interest: Interest) -> bool {
@@ -390,7 +416,9 @@ impl Socket {
             let asks = !budget.is_zero() && interest == Interest::Receive && state.policy.asks();
             (budget, direct, asks)
         };
-        if direct.as_ref().is_some_and(|stream| read_directly(stream)) {
+        if let Some(stream) = &direct
+            && (read_directly(stream) || self.spin_on_stream(stream, interest))
+        {
             return Ok(Woken::Look);
         }
         if asks {

@@ -45,6 +45,8 @@ const CROWD_WAITS: u32 = 1024;
 const ASK_EVERY: u32 = 512;
 /// The CPUs are counted again after this many decisions: some may go offline.
 const RECOUNT: u32 = 1024;
+/// A spin on a stream that the caller reads by itself: what the kernel takes to bring the next piece.
+const STREAM_SPIN: Duration = Duration::from_micros(20);
 
 #[derive(Debug, Default)]
 pub struct SpinPolicy {
@@ -106,6 +108,13 @@ impl SpinPolicy {
         }
         self.spun = true;
         if self.failed >= 3 { PROBE } else { cap.max(self.copying()) }
+    }
+
+    /// The same for a stream that the caller reads by itself. Who sleeps there is woken by the sender's own system
+    /// call, which costs it more than the bytes.
+    pub fn stream_budget(&mut self, spin_us: i64) -> Duration {
+        let budget = self.budget(spin_us, true);
+        if spin_us < 0 && !budget.is_zero() { STREAM_SPIN } else { budget }
     }
 
     /// What a sender may take to copy the next message, if they are large: a sleep would take longer.
@@ -271,7 +280,7 @@ fn quota() -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ASK_EVERY, CROWD, CROWD_WAITS, SpinPolicy, WAY_SOON};
+    use super::{ASK_EVERY, CROWD, CROWD_WAITS, STREAM_SPIN, SpinPolicy, WAY_SOON};
     use crate::stats::Stats;
     use std::time::Duration;
 
@@ -310,6 +319,23 @@ mod tests {
         policy.saw_crowd(CROWD);
         assert_eq!(policy.budget(50, true), Duration::from_micros(50));
         assert!(policy.promising(50, true));
+    }
+
+    /// On one CPU the peer cannot send while we spin: that is found out, and costs little from then on.
+    #[test]
+    fn a_spin_on_a_stream_that_finds_nothing_is_rarely_tried_again() {
+        let mut policy = SpinPolicy::default();
+        let spun = (0..1000)
+            .filter(|_| {
+                let budget = policy.stream_budget(-1);
+                policy.slept();
+                assert!(budget.is_zero() || budget == STREAM_SPIN);
+                !budget.is_zero()
+            })
+            .count();
+        assert!(super::cap().is_zero() || (1..30).contains(&spun), "{spun} of 1000");
+        assert_eq!(policy.stream_budget(0), Duration::ZERO);
+        assert_eq!(policy.stream_budget(50), Duration::from_micros(50));
     }
 
     /// One message after a slice of somebody else's is little, unless it is a large one.
