@@ -286,14 +286,16 @@ class Waits:
             self._fall_asleep()
 
     def _serve(self, queue: Queue) -> bool:
-        """Serve a queue from its front. True if the turn ended it."""
+        """Serve a queue from its front. True if the turn ended it, which it does not before the first."""
+        tried = False
         while queue:
             future = queue[0]
             if future.done():
                 queue.popleft()
                 continue
-            if not goes_on():
+            if not goes_on() and tried:
                 return True
+            tried = True
             try:
                 got = future.attempt(self, *future.arguments)
             except ZMQError as error:

@@ -190,6 +190,47 @@ def test_slow_handlers_of_two_sockets_let_the_loop_run_after_each_message(flow, 
     assert go(main) == [1, 1]
 
 
+def test_slow_receivers_do_not_hold_up_a_sender(new_context, ipc):
+    """Nor does what is received first use up what the senders of the same socket have of a turn."""
+    context = aio.Context(new_context())
+    pair, peer = context.socket(zmq.PAIR), context.socket(zmq.PAIR)
+    pair.sndhwm = peer.rcvhwm = 2
+    pair.bind(ipc)
+    peer.connect(ipc)
+    assert pair._shadow_sock.poll(CAP_MS, zmq.POLLOUT)
+    messages = 90
+
+    async def main():
+        for _ in range(messages):
+            await peer.send(b"message")
+        filling = 0
+        with contextlib.suppress(zmq.Again):
+            while await pair.send(b"filling", zmq.DONTWAIT) is None:
+                filling += 1
+        sending = pair.send(b"last")
+        received = 0
+
+        async def receive():
+            nonlocal received
+            for _ in range(messages // 3):
+                await pair.recv_serialized(partial(work_for, 2e-3))
+                received += 1
+                if received == 10:
+                    for _ in range(filling):
+                        await peer.recv()
+
+        receiving = asyncio.gather(*(receive() for _ in range(3)))
+        await sending
+        assert 10 <= received < messages - 10
+        await receiving
+
+    try:
+        go(main)
+    finally:
+        pair.close(linger=0)
+        peer.close(linger=0)
+
+
 def work_for(seconds, _):
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:
