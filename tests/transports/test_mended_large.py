@@ -677,3 +677,37 @@ def be_bound_by_limits():
     assert libc.capget(header, sets) == 0
     sets[0] &= ~(1 << 21 | 1 << 24)
     assert libc.capset(header, sets) == 0
+
+
+@pytest.mark.slow
+def test_short_send_timeout_is_not_over_below_the_high_water_marks(zmq, sockets, ipc, run_child):
+    """A lossless publisher whose reader gives memory back had better wait a moment, and had no other attempt."""
+    xpub = sockets(zmq.XPUB, xpub_nodrop=1, sndhwm=0, sndtimeo=CAP_MS)
+    xpub.bind(ipc)
+    child = run_child(_receives_slowly_till_the_end, ipc)
+    expect(xpub, b"\x01")
+    large = bytes(MIB)
+    for _ in range(40):
+        xpub.send(large)
+    child.tell("receive")
+    xpub.sndtimeo = 1
+    for _ in range(40):
+        xpub.send(large)
+    xpub.sndtimeo = CAP_MS
+    xpub.send(b"")
+    assert child.result() == 80
+
+
+def _receives_slowly_till_the_end(zmq, link, endpoint):
+    with zmq.Context() as context:
+        sub = context.socket(zmq.SUB)
+        sub.rcvhwm, sub.rcvtimeo = 0, CAP_MS
+        sub.subscribe(b"")
+        sub.connect(endpoint)
+        link.hear()
+        received = 0
+        while sub.recv():
+            received += 1
+            time.sleep(0.2e-3)
+        context.destroy()
+    return received

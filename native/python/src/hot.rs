@@ -25,7 +25,7 @@ use crate::outgoing::{Few, Held, Many, One, Plain, refused};
 use crate::release;
 use crate::sink::{Become, PySink, Writable};
 use crate::socket::Socket;
-use crate::waiting::{DONTWAIT, SNDMORE, until_done};
+use crate::waiting::{SNDMORE, until_done};
 
 /// Runs the body of a raw method: errors and panics become exceptions.
 #[inline(always)]
@@ -95,16 +95,17 @@ unsafe fn send_one(
     // SAFETY: `data` is an argument of the running call, so alive; the GIL is held.
     let plain = if flags == 0 { unsafe { Plain::of(data) } } else { None };
     if let Some(plain) = plain {
-        until_done(py, socket.core(py)?, Interest::Send, 0, |core| core.try_send(&plain, true))?;
+        until_done(py, socket.core(py)?, Interest::Send, 0, |core, patient| core.try_send(&plain, patient))?;
         return Ok(none());
     }
     // SAFETY: as above.
     let frames = One::new(unsafe { Held::new(py, data)? });
     if flags & SNDMORE != 0 {
-        until_done(py, socket.core(py)?, Interest::Send, flags, |core| core.try_send_more(&frames))?;
+        until_done(py, socket.core(py)?, Interest::Send, flags, |core, _| core.try_send_more(&frames))?;
     } else {
-        let patient = flags & DONTWAIT == 0;
-        until_done(py, socket.core(py)?, Interest::Send, flags, |core| core.try_send(&frames, patient))?;
+        until_done(py, socket.core(py)?, Interest::Send, flags, |core, patient| {
+            core.try_send(&frames, patient)
+        })?;
     }
     frames.held.accepted();
     Ok(none())
@@ -133,7 +134,9 @@ fn send_parts(py: Python<'_>, socket: &Socket, parts: &Bound<'_, PyAny>, flags: 
     if flags == 0
         && let Some(few) = Few::of(parts)
     {
-        return until_done(py, socket.core(py)?, Interest::Send, 0, |core| core.try_send(&few, true));
+        return until_done(py, socket.core(py)?, Interest::Send, 0, |core, patient| {
+            core.try_send(&few, patient)
+        });
     }
     let parts: Vec<Bound<'_, PyAny>> = parts.try_iter()?.collect::<PyResult<_>>()?;
     let mut held = Vec::with_capacity(parts.len());
@@ -147,14 +150,13 @@ fn send_parts(py: Python<'_>, socket: &Socket, parts: &Bound<'_, PyAny>, flags: 
     }
     if flags & SNDMORE != 0 {
         for one in held.into_iter().map(One::new) {
-            until_done(py, socket.core(py)?, Interest::Send, flags, |core| core.try_send_more(&one))?;
+            until_done(py, socket.core(py)?, Interest::Send, flags, |core, _| core.try_send_more(&one))?;
             one.held.accepted();
         }
         return Ok(());
     }
     let frames = Many::new(held);
-    let patient = flags & DONTWAIT == 0;
-    until_done(py, socket.core(py)?, Interest::Send, flags, |core| core.try_send(&frames, patient))?;
+    until_done(py, socket.core(py)?, Interest::Send, flags, |core, patient| core.try_send(&frames, patient))?;
     frames.held.iter().for_each(Held::accepted);
     Ok(())
 }
@@ -180,7 +182,7 @@ pub fn recv_memory<'py>(
     flags: i64,
 ) -> PyResult<(Bound<'py, PyAny>, bool, Option<Arc<Origin>>)> {
     let mut sink = PySink::new(Become::ByteArray);
-    let attempt = |core: &Core| core.try_recv_from(&mut sink);
+    let attempt = |core: &Core, _| core.try_recv_from(&mut sink);
     let (more, origin) = until_done(py, socket.core(py)?, Interest::Receive, flags, attempt)?;
     if sink.made.is_null() {
         return Err(raise(py, &Error::NoRoom));
@@ -193,7 +195,7 @@ pub fn recv_memory<'py>(
 #[inline(always)]
 fn recv_one(py: Python<'_>, socket: &Socket, flags: i64) -> PyResult<*mut ffi::PyObject> {
     let mut sink = PySink::finishing(Become::Bytes);
-    until_done(py, socket.core(py)?, Interest::Receive, flags, |core| core.try_recv(&mut sink))?;
+    until_done(py, socket.core(py)?, Interest::Receive, flags, |core, _| core.try_recv(&mut sink))?;
     if sink.made.is_null() {
         return Err(raise(py, &Error::NoRoom));
     }
@@ -205,7 +207,8 @@ fn recv_one(py: Python<'_>, socket: &Socket, flags: i64) -> PyResult<*mut ffi::P
 #[inline]
 fn take_one(py: Python<'_>, socket: &Socket, flags: i64, become_: Become) -> PyResult<(PySink, bool)> {
     let mut sink = PySink::finishing(become_);
-    let more = until_done(py, socket.core(py)?, Interest::Receive, flags, |core| core.try_recv(&mut sink))?;
+    let more =
+        until_done(py, socket.core(py)?, Interest::Receive, flags, |core, _| core.try_recv(&mut sink))?;
     if sink.made.is_null() {
         return Err(raise(py, &Error::NoRoom));
     }
@@ -287,7 +290,7 @@ fn recv_into(py: Python<'_>, socket: &Socket, call: Call) -> PyResult<*mut ffi::
     let mut room = unsafe { Writable::new(py, buffer)? };
     room.limit(given.int(py, 1)?)?;
     let flags = given.int(py, 2)?;
-    until_done(py, socket.core(py)?, Interest::Receive, flags, |core| core.try_recv(&mut room))?;
+    until_done(py, socket.core(py)?, Interest::Receive, flags, |core, _| core.try_recv(&mut room))?;
     room.finish(py);
     Ok(room.size.into_pyobject(py)?.into_ptr())
 }
@@ -299,9 +302,8 @@ fn alloc(py: Python<'_>, socket: &Socket, call: Call) -> PyResult<*mut ffi::PyOb
     let Ok(len) = usize::try_from(nbytes) else {
         return Err(PyValueError::new_err(format!("nbytes={nbytes} is negative")));
     };
-    let patient = flags & DONTWAIT == 0;
     let core = socket.core(py)?.clone();
-    let attempt = |_: &Core| core.context.try_alloc(&core, len, patient);
+    let attempt = |_: &Core, patient| core.context.try_alloc(&core, len, patient);
     let block = until_done(py, &core, Interest::Memory, flags, attempt)?;
     Ok(Bound::new(py, Block::new(block, len))?.into_any().into_ptr())
 }

@@ -41,7 +41,7 @@ fn send_all(py: Python<'_>, socket: &Socket, batch: &mut Batch<'_>, patient: boo
     let ended = match core.try_send_burst(batch, patient) {
         Err(Error::Again) if patient => {
             batch.own();
-            let mut attempt = |core: &Core| core.try_send_burst(batch, patient);
+            let mut attempt = |core: &Core, patient| core.try_send_burst(batch, patient);
             wait_for(py, core, Interest::Send, None, &mut attempt)
         }
         ended => ended.map_err(Stop::Refused),
@@ -156,7 +156,7 @@ fn recv_some(py: Python<'_>, socket: &Socket, wish: &Wish, sink: &mut Received<'
     let core = socket.core(py)?;
     let received = match core.try_recv_burst(sink, wish.max) {
         Err(Error::Again) if wish.timeout != Some(0) => {
-            let mut attempt = |core: &Core| core.try_recv_burst(sink, wish.max);
+            let mut attempt = |core: &Core, _| core.try_recv_burst(sink, wish.max);
             wait_for(py, core, Interest::Receive, wish.timeout, &mut attempt)
         }
         received => received.map_err(Stop::Refused),
@@ -218,9 +218,9 @@ fn recv_frames<'py>(py: Python<'py>, socket: &Socket, wish: &Wish) -> PyResult<B
     let mut messages = 0;
     while messages < wish.max {
         let mut sink = PySink::new(Become::ByteArray);
-        let mut attempt = |core: &Core| core.try_recv_from(&mut sink);
+        let mut attempt = |core: &Core, _| core.try_recv_from(&mut sink);
         let core = socket.core(py)?;
-        let (more, origin) = match attempt(core) {
+        let (more, origin) = match attempt(core, false) {
             Ok(received) => received,
             Err(Error::Again) if found.is_empty() && wish.timeout != Some(0) => {
                 wait_for(py, core, Interest::Receive, wish.timeout, &mut attempt)

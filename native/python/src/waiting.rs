@@ -84,18 +84,20 @@ impl Stop {
     }
 }
 
-/// Repeats `attempt` until it does not say Again, waiting in between as `flags` and the time-out allow.
+/// Repeats `attempt` until it does not say Again, waiting in between as `flags` and the time-out allow. It is told
+/// whether it may be patient, that is refuse what could be done but had better wait a moment.
 #[inline(always)]
 pub fn until_done<T>(
     py: Python<'_>,
     core: &Arc<Core>,
     interest: Interest,
     flags: i64,
-    mut attempt: impl FnMut(&Core) -> Result<T, Error>,
+    mut attempt: impl FnMut(&Core, bool) -> Result<T, Error>,
 ) -> PyResult<T> {
-    match attempt(core) {
+    let patient = flags & DONTWAIT == 0;
+    match attempt(core, patient) {
         Ok(done) => Ok(done),
-        Err(Error::Again) if flags & DONTWAIT == 0 => {
+        Err(Error::Again) if patient => {
             wait_for(py, core, interest, None, &mut attempt).map_err(|stop| stop.raise(py))
         }
         Err(error) => Err(raise(py, &error)),
@@ -103,7 +105,7 @@ pub fn until_done<T>(
 }
 
 /// The slow half of `until_done`. `timeout` in milliseconds (negative for ever) stands in for the
-/// socket's SNDTIMEO or RCVTIMEO.
+/// socket's SNDTIMEO or RCVTIMEO. Once it is over, one attempt is made that may not be patient.
 #[cold]
 #[inline(never)]
 pub fn wait_for<T>(
@@ -111,7 +113,7 @@ pub fn wait_for<T>(
     core: &Arc<Core>,
     interest: Interest,
     timeout: Option<i64>,
-    attempt: &mut dyn FnMut(&Core) -> Result<T, Error>,
+    attempt: &mut dyn FnMut(&Core, bool) -> Result<T, Error>,
 ) -> Result<T, Stop> {
     // Another thread may close the Python socket while the GIL is released.
     let core = core.clone();
@@ -134,13 +136,11 @@ pub fn wait_for<T>(
             let woken = py.detach(|| core.wait(interest, sleep.until(deadline)))?;
             sleep.woke(py, woken).map_err(Stop::Raised)?;
         }
-        match attempt(&core) {
+        let over = deadline.is_some_and(|at| Instant::now() >= at);
+        match attempt(&core, !over) {
             Ok(done) => return Ok(done),
-            Err(Error::Again) => {}
+            Err(Error::Again) if !over => {}
             Err(error) => return Err(error.into()),
-        }
-        if deadline.is_some_and(|at| Instant::now() >= at) {
-            return Err(Error::Again.into());
         }
     }
 }
