@@ -6,7 +6,7 @@ import collections
 
 import pytest
 
-from kit import CAP_MS, end_context, expect, expect_error, fill
+from kit import CAP_MS, end_context, expect, expect_error, fill, wait_until
 
 pytestmark = pytest.mark.shmzmq_only("libzmq's sockets must not be shared between threads")
 
@@ -311,3 +311,42 @@ def test_sockets_of_one_context_may_be_made_in_many_threads(zmq, new_context, ta
     for each in [task(live) for _ in range(4)]:
         each.result(2 * CAP_MS / 1000)
     end_context(zmq, context)
+
+
+# --- sends that wait for different peers -------------------------------------------------------------------
+
+
+@pytest.mark.not_over("tcp", "what the kernel holds under way is beyond the high-water marks")
+@pytest.mark.parametrize("read", [1, 3])
+def test_sender_that_waits_for_one_peer_is_not_forgotten_when_another_waits_for_another(
+    zmq, sockets, endpoint, task, read
+):
+    """Who waited next armed the first one's peer again, found that it had moved a little, and told nobody."""
+    router = sockets(zmq.ROUTER, sndhwm=5, router_mandatory=1, sndtimeo=-1)
+    router.bind(endpoint)
+    dealers = {name: sockets(zmq.DEALER, rcvhwm=5, routing_id=name) for name in (b"one", b"other")}
+    for name, dealer in dealers.items():
+        dealer.connect(endpoint)
+        dealer.send(b"here")
+        expect(router, name, b"here")
+    full = {name: 0 for name in dealers}
+    for name in dealers:
+        with expect_error(zmq, "EAGAIN"):
+            while True:
+                router.send_multipart([name, b""], zmq.DONTWAIT)
+                full[name] += 1
+    sleeps = router.stats()["sleeps"]
+    first = task(router.send_multipart, [b"one", b""])
+    # The first sleep of a call is short: it looks again by itself.
+    wait_until(lambda: router.stats()["sleeps"] > sleeps + 1, "a long sleep")
+    first.wait_blocked()
+    for _ in range(read):
+        expect(dealers[b"one"], b"")
+    second = task(router.send_multipart, [b"other", b""])
+    second.wait_blocked()
+    for _ in range(full[b"one"] + 1 - read):
+        expect(dealers[b"one"], b"")
+    first.result()
+    for _ in range(full[b"other"] + 1):
+        expect(dealers[b"other"], b"")
+    second.result()

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use shmzmq_core::context::Context;
 use shmzmq_core::error::Error;
 use shmzmq_core::message::{Collect, Own};
-use shmzmq_core::options::SUBSCRIBE;
+use shmzmq_core::options::{RCVHWM, SNDHWM, SUBSCRIBE, XPUB_NODROP};
 use shmzmq_core::socket::{Interest, Socket, Woken};
 use shmzmq_zmtp::SocketType;
 
@@ -36,6 +36,37 @@ fn a_receive_does_not_sleep_on_a_subscription_that_a_send_took_in() {
     assert_eq!(publisher.try_recv(&mut frame), Ok(false));
     assert_eq!(frame.bytes, b"\x01topic");
     for socket in [&publisher, &subscriber] {
+        context.close(socket);
+    }
+}
+
+/// One thread's send is refused, and before it waits another one's send to another peer is not.
+#[test]
+fn a_send_does_not_wait_for_nothing_when_another_one_goes() {
+    let context = Context::new(1);
+    let publisher = open(&context, SocketType::XPub);
+    publisher.set_option(SNDHWM, 1).expect("SNDHWM");
+    publisher.set_option(XPUB_NODROP, 1).expect("XPUB_NODROP");
+    context.bind_inproc(&publisher, "name").expect("bind");
+    let subscribers = [b"a", b"b"].map(|topic| {
+        let subscriber = open(&context, SocketType::Sub);
+        subscriber.set_option(RCVHWM, 1).expect("RCVHWM");
+        subscriber.set_bytes(SUBSCRIBE, topic).expect("subscribe");
+        context.connect_inproc(&subscriber, "name").expect("connect");
+        subscriber
+    });
+    let send = |topic: &[u8]| publisher.try_send(&Own::new(topic.to_vec()), true);
+    while send(b"a").is_ok() {}
+    assert_eq!(send(b"a"), Err(Error::Again));
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| send(b"b"));
+        assert_eq!(other.join().ok(), Some(Ok(())));
+    });
+    while subscribers[0].try_recv(&mut Collect::default()).is_ok() {}
+    let deadline = Instant::now() + Duration::from_secs(5);
+    assert_eq!(publisher.wait(Interest::Send, Some(deadline)).expect("wait"), Woken::Look);
+    assert_eq!(send(b"a"), Ok(()));
+    for socket in subscribers.iter().chain([&publisher]) {
         context.close(socket);
     }
 }

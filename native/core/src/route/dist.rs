@@ -112,15 +112,9 @@ impl Core {
     }
 
     /// Before a send that must not lose: true if every target takes a message now. Those that do not
-    /// are listed in `blocked`, armed.
-    pub fn all_ready(
-        &mut self,
-        targets: &Targets,
-        frames: &dyn Frames,
-        patient: bool,
-        blocked: &mut Vec<usize>,
-    ) -> bool {
-        blocked.clear();
+    /// the caller waits for.
+    pub fn all_ready(&mut self, targets: &Targets, frames: &dyn Frames, patient: bool) -> bool {
+        let mut blocked = Vec::new();
         self.outbox.soon = false;
         let limits = self.options.limits();
         let parts = frames.parts();
@@ -147,7 +141,11 @@ impl Core {
                 blocked.push(slot);
             }
         }
-        blocked.is_empty() && self.stage(targets, frames, blocked)
+        if blocked.is_empty() && self.stage(targets, frames, &mut blocked) {
+            return true;
+        }
+        self.wait_for(blocked);
+        false
     }
 
     /// Large frames are copied before anybody gets the message: nobody is refused in the middle. `distribute`
@@ -171,16 +169,6 @@ impl Core {
             }
         }
         true
-    }
-
-    /// Arms every blocked pipe. False: one of them moved.
-    pub fn sleep_blocked(&mut self, blocked: &mut Vec<usize>) -> bool {
-        let limits = self.options.limits();
-        let asleep = blocked.iter().all(|slot| self.pipe(*slot).is_some_and(|pipe| pipe.sleep_out(&limits)));
-        if !asleep {
-            blocked.clear();
-        }
-        asleep
     }
 
     /// Sends one frame whatever the high-water marks say: state of the protocol, not a user's message.

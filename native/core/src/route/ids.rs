@@ -1,5 +1,4 @@
-//! Routing ids: which pipe each of them leads to, and for which pipes a send waits. ROUTER's and STREAM's; which
-//! pipe gets which id is theirs to say.
+//! Routing ids: which pipe each of them leads to. ROUTER's and STREAM's; which pipe gets which id is theirs to say.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -11,14 +10,12 @@ use crate::socket::core::Core;
 pub struct Ids {
     pipes: HashMap<Vec<u8>, usize>,
     next: u32,
-    /// Pipes that a send waits for.
-    blocked: Vec<usize>,
 }
 
 impl Default for Ids {
     fn default() -> Self {
         let next = RandomState::new().hash_one(0) as u32;
-        Ids { pipes: HashMap::new(), next, blocked: Vec::new() }
+        Ids { pipes: HashMap::new(), next }
     }
 }
 
@@ -59,27 +56,6 @@ impl Ids {
 
     pub fn slots(&self) -> impl Iterator<Item = usize> {
         self.pipes.values().copied()
-    }
-
-    /// A send comes again when that pipe takes something.
-    pub fn wait_for(&mut self, slot: usize) -> Result<()> {
-        if !self.blocked.contains(&slot) {
-            self.blocked.push(slot);
-        }
-        Err(Error::Again)
-    }
-
-    /// Asks to be marked when one of the pipes that a send waits for takes something. False: try again first.
-    pub fn sleep_output(&mut self, core: &mut Core) -> bool {
-        // The mark may have been taken by whoever entered since: ask the pipes again, and each for the message that
-        // it refused. It may be writable, for a small one.
-        let limits = core.options.limits();
-        let asleep =
-            self.blocked.iter().all(|slot| core.pipe(*slot).is_some_and(|pipe| pipe.sleep_out(&limits)));
-        if !asleep {
-            self.blocked.clear();
-        }
-        asleep
     }
 }
 

@@ -16,7 +16,6 @@ use crate::stats::Discard;
 
 #[derive(Default)]
 pub struct Router {
-    /// Whom a mandatory send waits for is in it too.
     ids: Ids,
     /// Whom the last message came from, if its id leads back there: a reply needs no look at the table.
     /// None after every change of the table.
@@ -119,7 +118,8 @@ impl Pattern for Router {
                 Write::Failed(error) => return Err(error),
                 Write::Full | Write::Soon if mandatory || core.options.policy() == Policy::Block => {
                     if core.sleep_out(slot) {
-                        return self.ids.wait_for(slot);
+                        core.wait_for(vec![slot]);
+                        return Err(Error::Again);
                     }
                 }
                 Write::Gone if mandatory => return Err(Error::HostUnreachable),
@@ -143,7 +143,7 @@ impl Pattern for Router {
     }
 
     fn sleep_output(&mut self, core: &mut Core) -> bool {
-        self.ids.sleep_output(core)
+        core.sleep_blocked()
     }
 
     fn can_send(&mut self, core: &mut Core) -> bool {
@@ -153,7 +153,7 @@ impl Pattern for Router {
         let mut slots = self.ids.slots();
         core.options.router_mandatory == 0
             || slots.any(|slot| {
-                core.pipe(slot).is_some_and(|pipe| pipe.writable(&limits) || !pipe.sleep_out(&limits))
+                core.pipe(slot).is_some_and(|pipe| pipe.writable(&limits)) || !core.sleep_out(slot)
             })
     }
 

@@ -71,7 +71,8 @@ impl Stream {
         let limits = core.options.limits();
         while core.pipe(slot).is_some_and(|pipe| !pipe.writable(&limits)) {
             if core.sleep_out(slot) {
-                return self.ids.wait_for(slot);
+                core.wait_for(vec![slot]);
+                return Err(Error::Again);
             }
         }
         Ok(())
@@ -87,7 +88,10 @@ impl Stream {
             match core.write_to(slot, Outgoing { envelope: &[], frames: &body, skip: 0 }, false) {
                 Write::Done => return Ok(()),
                 Write::Failed(error) => return Err(error),
-                Write::Full | Write::Soon if core.sleep_out(slot) => return self.ids.wait_for(slot),
+                Write::Full | Write::Soon if core.sleep_out(slot) => {
+                    core.wait_for(vec![slot]);
+                    return Err(Error::Again);
+                }
                 Write::Full | Write::Soon => {}
                 Write::Gone => return Err(Error::HostUnreachable),
             }
@@ -188,7 +192,7 @@ impl Pattern for Stream {
     }
 
     fn sleep_output(&mut self, core: &mut Core) -> bool {
-        self.ids.sleep_output(core)
+        core.sleep_blocked()
     }
 
     fn can_send(&mut self, _core: &mut Core) -> bool {

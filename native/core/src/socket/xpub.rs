@@ -62,8 +62,6 @@ pub struct XPub {
     pending: VecDeque<Pending>,
     pending_bytes: usize,
     targets: Targets,
-    /// Peers that a send with XPUB_NODROP waits for.
-    blocked: Vec<usize>,
     welcome: Vec<u8>,
     verbose_subscribe: bool,
     verbose_cancel: bool,
@@ -83,7 +81,6 @@ impl XPub {
             pending: VecDeque::new(),
             pending_bytes: 0,
             targets: Targets::default(),
-            blocked: Vec::new(),
             welcome: Vec::new(),
             verbose_subscribe: false,
             verbose_cancel: false,
@@ -344,7 +341,7 @@ impl Pattern for XPub {
         let first = unsafe { std::slice::from_raw_parts(first.at, first.len) };
         self.choose(core, first);
         let lossless = self.nodrop || core.options.policy() == Policy::Block;
-        if lossless && !core.all_ready(&self.targets, frames, patient, &mut self.blocked) {
+        if lossless && !core.all_ready(&self.targets, frames, patient) {
             return Err(Error::Again);
         }
         if self.last_value {
@@ -371,7 +368,7 @@ impl Pattern for XPub {
     }
 
     fn sleep_output(&mut self, core: &mut Core) -> bool {
-        core.sleep_blocked(&mut self.blocked)
+        core.sleep_blocked()
     }
 
     fn configure(&mut self, _core: &mut Core, number: i32, setting: Setting<'_>) -> Result<()> {
