@@ -70,3 +70,41 @@ fn a_send_does_not_wait_for_nothing_when_another_one_goes() {
         context.close(socket);
     }
 }
+
+/// A thread sleeps until its peer has read half; another one asks for the same, finds that the peer has read a
+/// little, and goes on: it took the first one's wish back with its own.
+#[test]
+fn a_send_that_sleeps_is_not_forgotten_when_another_one_need_not() {
+    let context = Context::new(1);
+    let publisher = open(&context, SocketType::XPub);
+    publisher.set_option(XPUB_NODROP, 1).expect("XPUB_NODROP");
+    context.bind_inproc(&publisher, "name").expect("bind");
+    let subscriber = open(&context, SocketType::Sub);
+    for socket in [&publisher, &subscriber] {
+        socket.set_option(SNDHWM, 5).expect("SNDHWM");
+        socket.set_option(RCVHWM, 5).expect("RCVHWM");
+    }
+    subscriber.set_bytes(SUBSCRIBE, b"").expect("subscribe");
+    context.connect_inproc(&subscriber, "name").expect("connect");
+    let send = || publisher.try_send(&Own::new(b"x".to_vec()), true);
+    while send().is_ok() {}
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let woken = std::thread::scope(|scope| {
+        let sleeper = scope.spawn(|| {
+            assert_eq!(send(), Err(Error::Again));
+            publisher.wait(Interest::Send, Some(deadline)).expect("wait")
+        });
+        while publisher.state().core.stats.sleeps == 0 && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        assert_eq!(send(), Err(Error::Again));
+        subscriber.try_recv(&mut Collect::default()).expect("a message");
+        assert!(!publisher.sleep_output());
+        while subscriber.try_recv(&mut Collect::default()).is_ok() {}
+        sleeper.join().expect("join")
+    });
+    assert_eq!(woken, Woken::Look);
+    for socket in [&subscriber, &publisher] {
+        context.close(socket);
+    }
+}

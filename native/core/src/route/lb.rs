@@ -182,9 +182,15 @@ impl Core {
         written
     }
 
+    /// Asks to be marked when a write that the pipe refused may succeed. False: try again first.
     pub fn sleep_out(&mut self, slot: usize) -> bool {
         let limits = self.options.limits();
-        self.pipe(slot).is_none_or(|pipe| pipe.sleep_out(&limits))
+        let asleep = self.pipe(slot).is_none_or(|pipe| pipe.sleep_out(&limits));
+        if !asleep {
+            // A pipe keeps one wish, which may have been another thread's: whoever sleeps on it looks again too.
+            self.signaler.mark(slot);
+        }
+        asleep
     }
 
     /// True if a send of a small message would find a pipe that takes it.
@@ -203,7 +209,7 @@ impl Core {
             if pipe.writable(&limits) {
                 return true;
             }
-            if pipe.sleep_out(&limits) {
+            if self.sleep_out(slot) {
                 self.deactivate_out(slot);
             } else {
                 // Not armed, so it must not be waited for: the next look tells.
