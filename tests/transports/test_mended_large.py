@@ -295,6 +295,28 @@ def test_poll_for_output_sees_what_another_socket_gives_up(zmq, ctx, sockets, pa
         ctx.set(zmq.SHM_MAX, before)
 
 
+def test_poll_for_input_sleeps_after_an_alloc_that_gave_up(zmq, pair, task):
+    """It had to look again in a moment, and so had every wait for input after it: a thousand times a second."""
+    push, pull = pair
+    for number in range(8):
+        push.send(body(number, MIB))
+    held = [pull.recv(copy=False) for _ in range(8)]
+    push.sndtimeo = 20
+    sleeps = push.stats()["sleeps"]
+
+    def give_one_back():
+        wait_until(lambda: push.stats()["sleeps"] > sleeps, "the alloc to wait")
+        held.pop()
+
+    giving = task(give_one_back)
+    with expect_error(zmq, "EAGAIN"):
+        push.alloc(64 * MIB)
+    giving.result()
+    sleeps = push.stats()["sleeps"]
+    assert not push.poll(100, zmq.POLLIN)
+    assert push.stats()["sleeps"] - sleeps < 10
+
+
 @pytest.mark.parametrize("call", ["alloc", "send"])
 def test_arena_full_of_unsent_blocks_is_a_memory_error(zmq, pair, call):
     """It waited for the program's own blocks, for ever."""

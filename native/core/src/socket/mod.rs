@@ -690,7 +690,8 @@ impl State {
         if interest != Interest::Receive && !self.arm_output(interest) {
             return false;
         }
-        if interest != Interest::Receive && self.core.outbox.soon {
+        // Who polls waits for no attempt of its own: an older one's moment is long over.
+        if matches!(interest, Interest::Send | Interest::Memory) && self.core.outbox.soon {
             let soon = Instant::now() + SOON.max(std::mem::take(&mut self.core.patience));
             *deadline = Some(deadline.map_or(soon, |at| at.min(soon)));
         }

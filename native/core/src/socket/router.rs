@@ -95,6 +95,7 @@ impl Pattern for Router {
     }
 
     fn send(&mut self, core: &mut Core, frames: &dyn Frames, _patient: bool) -> Result<()> {
+        core.outbox.soon = false;
         let parts = frames.parts();
         if parts.len() == 1 {
             // A routing id without a message: libzmq drops it in silence.

@@ -158,6 +158,7 @@ impl Pattern for Stream {
     }
 
     fn send(&mut self, core: &mut Core, frames: &dyn Frames, _patient: bool) -> Result<()> {
+        core.outbox.soon = false;
         let count = frames.parts().len();
         let admitted = std::mem::take(&mut self.admitted);
         // Several messages in one: all or none.
