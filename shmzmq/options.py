@@ -444,7 +444,7 @@ _SECURITY_ROWS: Final = (
 
 # Our own. Nobody's old program sets them, so one that has no effect yet is refused and never remembered.
 _SHM_ROWS: Final = (
-    _row(ShmOption.SPIN_US, "how long a wait spins before it sleeps; -1 = adaptive, 0 = never",
+    _row(ShmOption.SPIN_US, "how long a wait spins before it sleeps, 50 ms at most; -1 = adaptive, 0 = never",
          unit="microseconds", minimum=-1, default=-1),
     _row(ShmOption.IPC_FILE_MODE, "permissions of an ipc socket file; -1 = by umask", unit="file mode",
          minimum=-1, maximum=0o777, default=-1, effect=_NEXT),

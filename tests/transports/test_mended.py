@@ -314,3 +314,44 @@ def test_proxy_sleeps_while_a_peer_that_must_not_lose_is_full(zmq, sockets, new_
     finally:
         steers.send(b"TERMINATE")
         proxying.result()
+
+
+@pytest.fixture(params=["ipc", "tcp"])
+def spinner(zmq, sockets, new_endpoint, request):
+    """A PULL that has received, waits for ten minutes before it sleeps, and gets no more."""
+    push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
+    pull.bind(new_endpoint(request.param))
+    push.connect(pull.last_endpoint)
+    for _ in range(20):
+        push.send(b"message")
+        expect(pull, b"message")
+    pull.set(zmq.SPIN_US, 600_000_000)
+    return pull
+
+
+@pytest.mark.slow
+def test_spin_ends_with_the_time_of_the_call(zmq, spinner):
+    """It did not know that time, and a receive with a RCVTIMEO of 0.1 s took as long as SPIN_US says."""
+    spinner.rcvtimeo = 10
+    with expect_error(zmq, "EAGAIN"):
+        spinner.recv()
+    assert spinner.poll(10) == 0
+    poller = zmq.Poller()
+    poller.register(spinner, zmq.POLLIN)
+    assert poller.poll(10) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["recv", "poll"])
+def test_call_that_spins_long_hears_signals(zmq, spinner, way):
+    """One that came in its second spin was heard with the next message, or never."""
+    spinner.rcvtimeo = -1
+    before = signal.signal(signal.SIGALRM, _raises_alarm)
+    try:
+        for after in (0.02, 0.07, 0.12):
+            signal.setitimer(signal.ITIMER_REAL, after)
+            with pytest.raises(Alarm):
+                {"recv": spinner.recv, "poll": spinner.poll}[way]()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

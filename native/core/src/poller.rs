@@ -29,7 +29,7 @@ use crate::error::{Error, Result};
 use crate::signaler::timespec;
 use crate::socket::policy::SpinPolicy;
 use crate::socket::watch::{Bell, Look, Watch};
-use crate::socket::{Interest, Socket, Woken};
+use crate::socket::{Interest, Socket, Woken, spin_end};
 
 /// libzmq's masks (zmq_poll(3)); for sockets only the first two ever hold.
 pub const IN: i32 = 1;
@@ -321,7 +321,7 @@ impl Poller {
         if raws.is_empty() && !self.vain_spin && self.may_spin() {
             let (spin_us, awake) = self.spin_facts();
             let budget = self.policy.budget(spin_us, awake);
-            if !budget.is_zero() && self.spin(budget) {
+            if !budget.is_zero() && self.spin(spin_end(budget, deadline)) {
                 self.vain_spin = true;
                 return Ok(Woken::Look);
             }
@@ -340,6 +340,12 @@ impl Poller {
             Ok(()) if deadline.is_some_and(|at| Instant::now() >= at) => Ok(Woken::TimedOut),
             Ok(()) => Ok(Woken::Look),
         }
+    }
+
+    /// The same where nothing has moved for long, see `Socket::wait_on`.
+    pub fn wait_on(&mut self, raws: &[Raw], deadline: Option<Instant>) -> Result<Woken> {
+        self.vain_spin = true;
+        self.wait(raws, deadline)
     }
 
     /// Raw fds and sockets together: poll(2) over all fds and ours.
@@ -420,13 +426,13 @@ impl Poller {
             return false;
         }
         let (spin_us, awake) = self.spin_facts();
-        let won = self.policy.promising(spin_us, awake) && self.spin(cap);
+        let won = self.policy.promising(spin_us, awake) && self.spin(Instant::now() + cap);
         self.vain_spin |= won;
         won
     }
 
-    /// Watches what is looked at, and few others' ready words, for at most `budget`.
-    fn spin(&mut self, budget: Duration) -> bool {
+    /// Watches what is looked at, and few others' ready words, until `end`.
+    fn spin(&mut self, end: Instant) -> bool {
         let few = self.entries.len() <= FEW;
         let watched: Vec<(Arc<Socket>, Interest)> = self
             .entries
@@ -437,7 +443,6 @@ impl Poller {
             .collect();
         // A receiver that answers nothing lets a burst gather, as in its own waits.
         let gap = if let [(one, _)] = &watched[..] { one.spin_gap() } else { 0 };
-        let end = Instant::now() + budget;
         let mut looks = 0;
         loop {
             for _ in 0..if gap == 0 { 16 } else { 1 } {

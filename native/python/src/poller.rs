@@ -286,8 +286,8 @@ impl Poller {
             if raws.is_empty() && core.spin_briefly(SPIN_WITH_GIL) {
                 continue;
             }
-            let until = sleep.until(deadline);
-            let woken = py.detach(|| core.wait(raws, until)).map_err(|error| raise(py, &error))?;
+            let woken =
+                py.detach(|| sleep.wait_for_any(core, raws, deadline)).map_err(|error| raise(py, &error))?;
             sleep.woke(py, woken)?;
         }
     }

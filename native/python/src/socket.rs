@@ -307,8 +307,8 @@ impl Socket {
             if events != 0 || deadline.is_some_and(|at| Instant::now() >= at) {
                 return Ok(events);
             }
-            let until = sleep.until(deadline);
-            let woken = py.detach(|| core.wait(interest, until)).map_err(|error| raise(py, &error))?;
+            let woken =
+                py.detach(|| sleep.wait(&core, interest, deadline)).map_err(|error| raise(py, &error))?;
             sleep.woke(py, woken)?;
         }
     }
@@ -362,8 +362,8 @@ impl Socket {
             if deadline.is_some_and(|at| Instant::now() >= at) {
                 return Err(raise(py, &Error::Again));
             }
-            let until = sleep.until(deadline);
-            let woken = py.detach(|| core.wait(interest, until)).map_err(|error| raise(py, &error))?;
+            let woken =
+                py.detach(|| sleep.wait(&core, interest, deadline)).map_err(|error| raise(py, &error))?;
             sleep.woke(py, woken)?;
         }
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use shmzmq_core::error::Error;
 use shmzmq_core::options::{Options, RCVTIMEO, SNDTIMEO};
+use shmzmq_core::poller::{Poller, Raw};
 use shmzmq_core::socket::{Interest, Socket as Core, Woken};
 
 use crate::errors::raise;
@@ -27,7 +28,8 @@ const SIGNAL_WAITS: Duration = Duration::from_millis(50);
 /// A signal that comes between the last look at signals and the sleep in the kernel interrupts nothing: its
 /// handler has only left a note for Python. That is no rare moment, since a call spins and gives way before
 /// it sleeps, to a peer who may just then send the signal. So a sleep after anything has moved is short, and
-/// signals are looked at after it; then nothing has moved and nobody is in a hurry: the next one is long.
+/// signals are looked at after it; then nothing has moved and nobody is in a hurry: the next one is long, and
+/// begins at once.
 pub struct Sleep {
     short: bool,
     /// When signals were looked at last: something may move again and again, so that there is no sleep.
@@ -39,8 +41,25 @@ impl Sleep {
         Sleep { short: true, heard: Instant::now() }
     }
 
+    /// Waits, at most to `deadline`. Needs no GIL.
+    pub fn wait(&self, core: &Core, interest: Interest, deadline: Option<Instant>) -> Result<Woken, Error> {
+        let until = self.until(deadline);
+        if self.short { core.wait(interest, until) } else { core.wait_on(interest, until) }
+    }
+
+    /// The same for a poller.
+    pub fn wait_for_any(
+        &self,
+        core: &mut Poller,
+        raws: &[Raw],
+        deadline: Option<Instant>,
+    ) -> Result<Woken, Error> {
+        let until = self.until(deadline);
+        if self.short { core.wait(raws, until) } else { core.wait_on(raws, until) }
+    }
+
     /// When to wake at the latest, of a call that may last until `deadline`.
-    pub fn until(&self, deadline: Option<Instant>) -> Option<Instant> {
+    fn until(&self, deadline: Option<Instant>) -> Option<Instant> {
         if !self.short {
             return deadline;
         }
@@ -133,7 +152,7 @@ pub fn wait_for<T>(
                 deadline = Options::timeout(timeout).map(|timeout| Instant::now() + timeout);
                 timed = true;
             }
-            let woken = py.detach(|| core.wait(interest, sleep.until(deadline)))?;
+            let woken = py.detach(|| sleep.wait(&core, interest, deadline))?;
             sleep.woke(py, woken).map_err(Stop::Raised)?;
         }
         let over = deadline.is_some_and(|at| Instant::now() >= at);

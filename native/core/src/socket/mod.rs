@@ -68,6 +68,8 @@ const STARVED: Duration = Duration::from_millis(10);
 
 /// Times that a program reads a connection before it looks at the clock again.
 const DIRECT_ROUNDS: usize = 64;
+/// No spin lasts longer, whatever SPIN_US says: signals are heard behind it.
+const SPIN_MAX: Duration = Duration::from_millis(50);
 /// Between two looks of a spin on a stream, in spin-loop hints: a look is a system call, and disturbs the sender's.
 const STREAM_GAP: u32 = 32;
 
@@ -311,17 +313,16 @@ impl Socket {
             let promising = state.policy.promising(state.core.options.spin_us, state.core.peer_awake);
             promising && !(interest == Interest::Receive && state.policy.asks_next())
         };
-        promising && self.spin(interest, cap)
+        promising && self.spin(interest, Instant::now() + cap)
     }
 
-    /// Looks for something to move for at most `budget`.
-    fn spin(&self, interest: Interest, budget: Duration) -> bool {
+    /// Looks for something to move until `end`.
+    fn spin(&self, interest: Interest, end: Instant) -> bool {
         let gap = {
             let mut state = self.state.lock();
             let State { core, policy, .. } = &mut *state;
             policy.pace(&core.stats)
         };
-        let end = Instant::now() + budget;
         let mut looks = 0;
         loop {
             for _ in 0..if gap == 0 { 16 } else { 1 } {
@@ -342,7 +343,7 @@ impl Socket {
     }
 
     /// Reads again and again what the caller reads by itself, for as long as that is likely to be worth it.
-    fn spin_on_stream(&self, stream: &Stream, interest: Interest) -> bool {
+    fn spin_on_stream(&self, stream: &Stream, interest: Interest, deadline: Option<Instant>) -> bool {
         let budget = {
             let mut state = self.state.lock();
             let State { core, policy, .. } = &mut *state;
@@ -351,7 +352,7 @@ impl Socket {
         if budget.is_zero() {
             return false;
         }
-        let end = Instant::now() + budget;
+        let end = spin_end(budget, deadline);
         while Instant::now() < end {
             (0..STREAM_GAP).for_each(|_| std::hint::spin_loop());
             if read_directly(stream) || self.moved(interest) {
@@ -389,6 +390,16 @@ impl Socket {
     /// Waits until `interest` may hold, at most to `deadline`. Takes no GIL and needs none. May end
     /// early: the caller tries again and knows its own deadline.
     pub fn wait(&self, interest: Interest, deadline: Option<Instant>) -> Result<Woken> {
+        self.wait_after(true, interest, deadline)
+    }
+
+    /// The same where nothing has moved for long: nobody is in a hurry, and no signal comes before the sleep that
+    /// would have to interrupt it.
+    pub fn wait_on(&self, interest: Interest, deadline: Option<Instant>) -> Result<Woken> {
+        self.wait_after(false, interest, deadline)
+    }
+
+    fn wait_after(&self, spins: bool, interest: Interest, deadline: Option<Instant>) -> Result<Woken> {
         let (budget, direct, asks) = {
             let mut state = self.enter()?;
             let state = &mut *state;
@@ -408,7 +419,8 @@ impl Socket {
             }
             // Unread input that the type does not take now would end every spin at once.
             let declined = interest.receives() && state.core.input_moved();
-            let budget = if direct.is_some() || declined && !state.pattern.can_recv(&mut state.core) {
+            let budget = if !spins || direct.is_some() || declined && !state.pattern.can_recv(&mut state.core)
+            {
                 Duration::ZERO
             } else {
                 state.policy.budget(state.core.options.spin_us, state.core.peer_awake)
@@ -417,7 +429,7 @@ impl Socket {
             (budget, direct, asks)
         };
         if let Some(stream) = &direct
-            && (read_directly(stream) || self.spin_on_stream(stream, interest))
+            && (read_directly(stream) || spins && self.spin_on_stream(stream, interest, deadline))
         {
             return Ok(Woken::Look);
         }
@@ -429,12 +441,12 @@ impl Socket {
             }
         }
         if !budget.is_zero() {
-            if self.spin(interest, budget) {
+            if self.spin(interest, spin_end(budget, deadline)) {
                 return Ok(Woken::Look);
             }
             self.state.lock().core.stats.spins_lost += 1;
         }
-        if direct.is_none() && interest.receives() && self.give_way(interest) {
+        if spins && direct.is_none() && interest.receives() && self.give_way(interest) {
             return Ok(Woken::Look);
         }
         self.waiting.fetch_add(1, Ordering::AcqRel);
@@ -573,6 +585,12 @@ impl Socket {
     pub fn is_closed(&self) -> bool {
         !fork::is_ours(self.born) || self.state.lock().status == Status::Closed
     }
+}
+
+/// When a spin of that length, of a wait until `deadline`, is over.
+pub(crate) fn spin_end(budget: Duration, deadline: Option<Instant>) -> Instant {
+    let end = Instant::now() + budget.min(SPIN_MAX);
+    deadline.map_or(end, |at| at.min(end))
 }
 
 /// Reads until something whole has come. False: nothing more is there.
