@@ -703,7 +703,7 @@ def be_bound_by_limits():
 
 @pytest.mark.slow
 def test_short_send_timeout_is_not_over_below_the_high_water_marks(zmq, sockets, ipc, run_child):
-    """A lossless publisher whose reader gives memory back had better wait a moment, and had no other attempt."""
+    """A lossless publisher whose reader gives memory back had better wait a moment, and did nothing else."""
     xpub = sockets(zmq.XPUB, xpub_nodrop=1, sndhwm=0, sndtimeo=CAP_MS)
     xpub.bind(ipc)
     child = run_child(_receives_slowly_till_the_end, ipc)
