@@ -10,6 +10,7 @@ import ctypes
 import resource
 import select
 import signal
+import socket
 import time
 
 import pytest
@@ -733,3 +734,80 @@ def _receives_slowly_till_the_end(zmq, link, endpoint):
             time.sleep(0.2e-3)
         context.destroy()
     return received
+
+
+# --- a publisher that must not lose, and no fd is left ------------------------------------------------------
+
+FEW_FDS = 3
+
+
+@contextlib.contextmanager
+def no_fd_left(zmq):
+    """Nobody in this process gets a new fd, and none goes to another one: too many are under way."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        socket.send_fds(ours, [b"x"], [ours.fileno()] * (FEW_FDS + 1))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (FEW_FDS, limit[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+
+
+@contextlib.contextmanager
+def publication(zmq, endpoint):
+    """An XPUB that must not lose, and two SUBs with rings, of which only the first has the topic `one`."""
+    with zmq.Context() as context:
+        xpub, subs = context.socket(zmq.XPUB), [context.socket(zmq.SUB), context.socket(zmq.SUB)]
+        xpub.sndhwm, xpub.xpub_nodrop, xpub.sndtimeo = 0, 1, CAP_MS
+        xpub.bind(endpoint)
+        for sub, topic in zip(subs, (b"one", b"all"), strict=True):
+            sub.rcvhwm, sub.rcvtimeo = 0, CAP_MS
+            sub.subscribe(topic)
+            sub.connect(endpoint)
+            expect(xpub, b"\x01" + topic)
+        subs[0].subscribe(b"all")
+        tune_in(xpub, *subs)
+        assert [peer["transport"] for peer in xpub.peers()] == ["ring"] * 2
+        yield xpub, subs
+        context.destroy(linger=0)
+
+
+@pytest.mark.parametrize("what", ["a new segment", "a full ring", "a message beyond the ring"])
+def test_publisher_that_must_not_lose_does_not_when_no_fd_is_left(run_child, ipc, what):
+    """It saw room with every reader, and dropped the message for the one to which no fd could be sent."""
+    run_child(_publishes_without_fds, ipc, what).result()
+
+
+def _publishes_without_fds(zmq, link, endpoint, what):
+    be_bound_by_limits()
+    with publication(zmq, endpoint) as (xpub, subs):
+        if what == "a new segment":
+            block = xpub.alloc(5000)
+            memoryview(block)[:4] = b"all!"
+            messages = [[block]]
+        elif what == "a full ring":
+            messages = [[b"all %05d" % number] for number in range(RING_BYTES // RECORD)]
+        else:
+            messages = [[b"all", *[bytes(4000)] * 100]]
+        if what != "a new segment":
+            # The first one's ring is large enough, and only the other one's would have to grow.
+            xpub.send_multipart([b"one", *[bytes(4000)] * 100])
+            subs[0].recv_multipart()
+        sent = 0
+        with no_fd_left(zmq), contextlib.suppress(zmq.Again, MemoryError):
+            for message in messages:
+                xpub.send_multipart(message, zmq.DONTWAIT)
+                sent += 1
+        assert sent < len(messages)
+        for number in range(sent):
+            for sub in subs:
+                expect(sub, *messages[number])
+        for sub in subs:
+            assert not sub.poll(0)
+        expected = [bytes(memoryview(part)) for part in messages[sent]]
+        xpub.send_multipart(messages[sent])
+        for sub in subs:
+            expect(sub, *expected)
+        assert xpub.stats()["discarded_high_water"] == xpub.stats()["discarded_no_memory"] == 0

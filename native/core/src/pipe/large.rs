@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use shmzmq_shm::arena::{Arena, Block, PeerId, SEGMENTS_MAX, Short};
 use shmzmq_shm::layout::JUMP_BYTES;
-use shmzmq_shm::ring::{Described, Descriptor, Left, Part, Refusal};
+use shmzmq_shm::ring::{Described, Descriptor, Left, Part};
 
 use super::ring::{MappedTx, RingOut};
 use super::{How, Write};
@@ -130,7 +130,10 @@ impl RingOut {
     }
 
     fn write_any(&mut self, parts: &[Part], how: How, stats: &mut Stats) -> Write {
-        if let Err(refusal) = self.tx.check(&shape(parts)) {
+        // What was staged has room, also where a message beyond HWM_BYTES goes alone behind its notes.
+        if !std::mem::take(&mut self.noted)
+            && let Err(refusal) = self.tx.check(&shape(parts))
+        {
             return self.refused(refusal, parts, how, stats);
         }
         if how.patient && self.waits_for_blocks(parts) {
@@ -163,18 +166,9 @@ impl RingOut {
                 }
                 return written;
             }
-            // The reader takes so many and no more; those that are given up it may not know yet.
-            if self.announced.len() + new.len() > SEGMENTS_MAX {
-                self.forget_segments();
-            }
-            match new.into_iter().try_for_each(|segment| self.announce(segment)) {
-                Ok(()) => {}
-                Err(errno) if is_end(errno) => return Write::Gone,
-                // No fd for a copy of the segment's, or too many are under way.
-                Err(_) => {
-                    self.want = Want::Fd;
-                    return Write::Full;
-                }
+            match self.announce_all(new) {
+                Write::Done => {}
+                refused => return refused,
             }
         }
         let mut descriptors = Vec::with_capacity(blocks.len());
@@ -288,6 +282,22 @@ impl RingOut {
         new
     }
 
+    fn announce_all(&mut self, new: Vec<u32>) -> Write {
+        // The reader takes so many and no more; those that are given up it may not know yet.
+        if self.announced.len() + new.len() > SEGMENTS_MAX {
+            self.forget_segments();
+        }
+        match new.into_iter().try_for_each(|segment| self.announce(segment)) {
+            Ok(()) => Write::Done,
+            Err(errno) if is_end(errno) => Write::Gone,
+            // No fd for a copy of the segment's, or too many are under way.
+            Err(_) => {
+                self.want = Want::Fd;
+                Write::Full
+            }
+        }
+    }
+
     /// The reader learns of a segment, and in its ring, before the first message that lies there, to wait
     /// for it: so a message that it begins to read is all there.
     fn announce(&mut self, segment: u32) -> Result<(), Errno> {
@@ -298,6 +308,7 @@ impl RingOut {
         announced.unwrap_or(Err(Errno::BADF))?;
         self.announced.push(segment);
         self.tx.need(segment);
+        self.unpublished = true;
         Ok(())
     }
 
@@ -314,14 +325,38 @@ impl RingOut {
     }
 
     /// For a write to several pipes, all or none: the copies that they will share, and room for what comes with them.
-    pub fn stage(&mut self, parts: &[Part]) -> Result<(), Short> {
-        let blocks = self.blocks(parts)?;
-        let longer = with_notes(self.new_segments(&blocks).len(), parts);
-        if !self.keeps() && self.tx.check(&longer) == Err(Refusal::Credit) {
-            self.wait_for(&longer);
-            return Err(Short::Wait);
+    pub(super) fn stage_large(&mut self, parts: &[Part], stats: &mut Stats) -> Write {
+        let blocks = match self.blocks(parts) {
+            Err(Short::Wait) => return Write::Full,
+            _ if self.keeps() => return Write::Done,
+            Ok(blocks) => blocks,
+            // They will go through a larger ring.
+            Err(Short::Numbers) => return self.make_room(parts, stats),
+            Err(Short::Never(why)) => return Write::Failed(Error::NoMemory(why)),
+        };
+        let new = self.new_segments(&blocks);
+        let longer = with_notes(new.len(), parts);
+        let room = self.make_room(&longer, stats);
+        match room {
+            Write::Done => self.to_announce = new,
+            Write::Full => self.wait_for(&longer),
+            _ => {}
         }
-        Ok(())
+        room
+    }
+
+    /// Once all of them have room: the reader learns where the copies lie.
+    pub fn announce_staged(&mut self, _parts: &[Part], _stats: &mut Stats) -> Write {
+        let new = std::mem::take(&mut self.to_announce);
+        self.noted = !new.is_empty();
+        if new.is_empty() { Write::Done } else { self.announce_all(new) }
+    }
+
+    /// The message does not go: the reader is shown the notes alone.
+    pub fn unstage(&mut self, stats: &mut Stats) {
+        self.to_announce.clear();
+        self.noted = false;
+        self.publish(stats);
     }
 
     /// Room for the message alone may be there already: to wait for that would not be to wait.

@@ -49,6 +49,10 @@ pub struct RingOut {
     pub(super) peer_id: PeerId,
     /// Segments of the arena that the reader knows.
     pub(super) announced: Vec<u32>,
+    /// Segments of the message at hand, which goes to all of several pipes or to none, that the reader does not know;
+    /// and whether it learned of them just now.
+    pub(super) to_announce: Vec<u32>,
+    pub(super) noted: bool,
     /// What the message that was refused last waits for.
     pub(super) want: Want,
     /// Blocks that had come back when the last message had to wait for one.
@@ -64,7 +68,7 @@ pub struct RingOut {
     /// False if the last publish found the reader asleep.
     pub peer_awake: bool,
     /// Put by a burst and not yet published.
-    unpublished: bool,
+    pub(super) unpublished: bool,
     /// Among the pipes that the burst publishes at its end.
     listed: bool,
     pub(super) limits: Limits,
@@ -119,6 +123,8 @@ impl RingOut {
             arena,
             peer_id,
             announced: Vec::new(),
+            to_announce: Vec::new(),
+            noted: false,
             want: Want::Ring,
             seen_returned: u64::MAX,
             patience: Duration::ZERO,
@@ -407,8 +413,38 @@ impl RingOut {
         }
     }
 
-    /// Goes on in a larger ring: announces it, jumps, writes.
+    /// Before a write to several pipes, all or none: sees to it that a write will be done. What a write of large
+    /// frames needs in addition, `announce_staged` does.
+    pub fn stage(&mut self, parts: &[Part], stats: &mut Stats) -> Write {
+        if large::is_large(parts) {
+            return self.stage_large(parts, stats);
+        }
+        if self.keeps() { Write::Done } else { self.make_room(parts, stats) }
+    }
+
+    /// Room for these records, in this ring or a larger one.
+    pub(super) fn make_room(&mut self, records: &[Part], stats: &mut Stats) -> Write {
+        match self.tx.check(records) {
+            Ok(()) => Write::Done,
+            Err(Refusal::Space { .. }) => {
+                self.publish(stats);
+                self.want = Want::Ring;
+                self.enlarge(records, stats).map_or_else(|refused| refused, |()| Write::Done)
+            }
+            Err(refusal) => self.refused(refusal, records, How { inline: true, ..AT_ONCE }, stats),
+        }
+    }
+
+    /// Goes on in a larger ring, and writes.
     fn grow(&mut self, parts: &[Part], shape: &[Part], how: How, stats: &mut Stats) -> Write {
+        match self.enlarge(shape, stats) {
+            Ok(()) => self.write(parts, how, stats),
+            Err(refused) => refused,
+        }
+    }
+
+    /// Goes on in a larger ring: announces it, jumps.
+    fn enlarge(&mut self, shape: &[Part], stats: &mut Stats) -> Result<(), Write> {
         let one = MappedTx::capacity_for(shape);
         // `one` is at least twice the message, so that it fits wherever it begins.
         let wanted = (one / 2 * MESSAGES_PER_RING).min(LARGE_RING_BYTES).max(one);
@@ -425,14 +461,14 @@ impl RingOut {
                 self.tx.jump(ring);
                 stats.rings_grown += 1;
                 self.seen = u64::MAX;
-                self.write(parts, how, stats)
+                Ok(())
             }
             // No memory or fd for a larger ring: wait for room in this one, if it can ever have it.
             Err(_) if one <= self.tx.capacity() => {
                 self.wanted = (self.tx.bytes_for(shape), MappedTx::elsewhere_for(shape));
-                Write::Full
+                Err(Write::Full)
             }
-            Err(why) => Write::Failed(Error::NoMemory(format!("no ring of {bytes} bytes: {why}"))),
+            Err(why) => Err(Write::Failed(Error::NoMemory(format!("no ring of {bytes} bytes: {why}")))),
         }
     }
 

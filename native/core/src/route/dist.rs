@@ -3,10 +3,11 @@
 //! A pipe that refuses for its high-water marks is *mute*: armed and passed over until half of its
 //! credit is back (libzmq's rule), so a slow peer costs a look at a flag and nobody else anything.
 
-use shmzmq_shm::arena::Short;
+use shmzmq_shm::ring::Part;
 
 use crate::error::{Error, Result};
 use crate::message::{Frames, Outgoing};
+use crate::pipe::ring::RingOut;
 use crate::pipe::{Out, Write, large};
 use crate::socket::core::Core;
 use crate::stats::Discard;
@@ -112,12 +113,13 @@ impl Core {
     }
 
     /// Before a send that must not lose: true if every target takes a message now. Those that do not
-    /// the caller waits for.
-    pub fn all_ready(&mut self, targets: &Targets, frames: &dyn Frames, patient: bool) -> bool {
+    /// the caller waits for. An error: nothing but less of all this would help.
+    pub fn all_ready(&mut self, targets: &Targets, frames: &dyn Frames, patient: bool) -> Result<bool> {
         let mut blocked = Vec::new();
         self.outbox.soon = false;
         let limits = self.options.limits();
         let parts = frames.parts();
+        let mut stages = large::is_large(parts);
         for &slot in &targets.slots {
             let Some(Some(pipe)) = self.pipes.get_mut(slot) else { continue };
             if let Out::Ring(ring) = &mut pipe.out
@@ -140,35 +142,58 @@ impl Core {
                 self.patience = self.patience.max(ring.patience());
                 blocked.push(slot);
             }
+            stages = true;
         }
-        if blocked.is_empty() && self.stage(targets, frames, &mut blocked) {
-            return true;
+        if blocked.is_empty() && (!stages || self.stage(targets, parts, &mut blocked)?) {
+            return Ok(true);
         }
         self.wait_for(blocked);
-        false
+        Ok(false)
     }
 
-    /// Large frames are copied before anybody gets the message: nobody is refused in the middle. `distribute`
-    /// follows at once and ends what begins here.
-    fn stage(&mut self, targets: &Targets, frames: &dyn Frames, blocked: &mut Vec<usize>) -> bool {
-        if !large::is_large(frames.parts()) {
-            return true;
+    /// Whatever may be refused for want of memory or fds is asked for before anybody gets the message: large frames are
+    /// copied, rings made larger, segments announced. `distribute` follows at once and ends what begins here.
+    fn stage(&mut self, targets: &Targets, parts: &[Part], blocked: &mut Vec<usize>) -> Result<bool> {
+        let large = large::is_large(parts);
+        if large {
+            self.arena.share();
         }
-        self.arena.share();
-        let Core { pipes, starved, .. } = self;
-        for &slot in &targets.slots {
-            if let Some(Some(pipe)) = pipes.get_mut(slot)
-                && let Out::Ring(ring) = &mut pipe.out
-                // What waiting cannot help, `distribute` says.
-                && ring.stage(frames.parts()) == Err(Short::Wait)
-            {
-                *starved |= ring.is_starved();
-                blocked.push(slot);
+        let staged = self.stage_each(targets, parts, blocked);
+        if staged != Ok(true) {
+            for &slot in &targets.slots {
+                if let Some(Some(pipe)) = self.pipes.get_mut(slot)
+                    && let Out::Ring(ring) = &mut pipe.out
+                {
+                    ring.unstage(&mut self.stats);
+                }
+            }
+            if large {
                 self.arena.unshare();
-                return false;
             }
         }
-        true
+        staged
+    }
+
+    fn stage_each(&mut self, targets: &Targets, parts: &[Part], blocked: &mut Vec<usize>) -> Result<bool> {
+        let Core { pipes, starved, stats, .. } = self;
+        // No reader learns of a segment before all have room.
+        for step in [RingOut::stage, RingOut::announce_staged] {
+            for &slot in &targets.slots {
+                let Some(Some(pipe)) = pipes.get_mut(slot) else { continue };
+                let Out::Ring(ring) = &mut pipe.out else { continue };
+                match step(ring, parts, stats) {
+                    // The peer is going: `distribute` sees that.
+                    Write::Done | Write::Gone => {}
+                    Write::Full | Write::Soon => {
+                        *starved |= ring.is_starved();
+                        blocked.push(slot);
+                        return Ok(false);
+                    }
+                    Write::Failed(error) => return Err(error),
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// Sends one frame whatever the high-water marks say: state of the protocol, not a user's message.

@@ -341,7 +341,7 @@ impl Pattern for XPub {
         let first = unsafe { std::slice::from_raw_parts(first.at, first.len) };
         self.choose(core, first);
         let lossless = self.nodrop || core.options.policy() == Policy::Block;
-        if lossless && !core.all_ready(&self.targets, frames, patient) {
+        if lossless && !core.all_ready(&self.targets, frames, patient)? {
             return Err(Error::Again);
         }
         if self.last_value {
