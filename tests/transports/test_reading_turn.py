@@ -176,6 +176,39 @@ def test_a_peer_that_fell_silent_is_missed_by_a_program_that_looks_again_and_aga
         wait_until(is_missed, "the silent peer to be given up")
 
 
+@pytest.mark.slow
+def test_a_peer_whose_words_the_program_has_not_read_yet_is_not_missed(reader):
+    """A HEARTBEAT_TIMEOUT shorter than what a program may be away for ended the connection of who had spoken."""
+    pull, address = reader
+    pull.rcvhwm, pull.heartbeat_ivl, pull.heartbeat_timeout = 1, 800, 1
+    with a_wire(address) as wire:
+        take_the_turn(pull, wire)
+        over, pings = threading.Event(), []
+
+        def talk():
+            while not over.is_set():
+                wire.sendall(frame(bytes(60_000)))
+
+        def hear():
+            with contextlib.suppress(TimeoutError):
+                while said := wire.recv(100):
+                    pings.append(said)
+
+        tasks = [Task(talk), Task(hear)]
+        begun = time.monotonic()
+        while len(pings) < 2 and time.monotonic() - begun < CAP and pull.peers():
+            assert len(pull.recv()) == 60_000
+            time.sleep(0.008)  # works; less than after which it would lose the turn
+        connected = len(pull.peers())
+        over.set()
+        while any(not task.done for task in tasks[:1]):
+            pull.poll(1) and pull.recv()
+        assert connected == 1
+        assert len(pings) >= 2
+        wire.shutdown(system_socket.SHUT_RDWR)
+        tasks[1].join()
+
+
 def test_a_program_that_wants_the_newest_message_only_leaves_reading_to_the_engine(zmq, reader):
     """It read its connection by itself, one message after the other, however old they were."""
     pull, address = reader

@@ -293,7 +293,7 @@ impl Engine {
         if self.heartbeat.timer.is_some_and(|at| at <= now) {
             self.heartbeat.timer = None;
         }
-        if self.stalled {
+        if self.stalled || self.heartbeat.is_over(now) && self.leaves_unread() {
             self.heartbeat.heard();
         }
         if self.heartbeat.is_over(now) && !self.peer_takes(now) {
@@ -314,6 +314,12 @@ impl Engine {
         }
         self.set_timer(io);
         Ok(())
+    }
+
+    /// A caller whose turn it is (S-7) has not read yet what the peer has said; it may be away for a `TICK` or two.
+    fn leaves_unread(&self) -> bool {
+        let unread = || rustix::io::ioctl_fionread(self.channel.fd()).is_ok_and(|bytes| bytes > 0);
+        self.stream.intake.lock().turn.callers && unread()
     }
 
     /// Whether the PING that was just sent waits behind a lot.
