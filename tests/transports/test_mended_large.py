@@ -297,7 +297,7 @@ def test_poll_for_output_sees_what_another_socket_gives_up(zmq, ctx, sockets, pa
 
 
 def test_poll_for_input_sleeps_after_an_alloc_that_gave_up(zmq, pair, task):
-    """It had to look again in a moment, and so had every wait for input after it: a thousand times a second."""
+    """It had to look again in a moment, and so had each poll for input after it: a thousand a second."""
     push, pull = pair
     for number in range(8):
         push.send(body(number, MIB))

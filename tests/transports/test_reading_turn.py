@@ -178,7 +178,7 @@ def test_a_peer_that_fell_silent_is_missed_by_a_program_that_looks_again_and_aga
 
 @pytest.mark.slow
 def test_a_peer_whose_words_the_program_has_not_read_yet_is_not_missed(reader):
-    """A HEARTBEAT_TIMEOUT shorter than what a program may be away for ended the connection of who had spoken."""
+    """A HEARTBEAT_TIMEOUT shorter than what a program may be away for cut off one that spoke."""
     pull, address = reader
     pull.rcvhwm, pull.heartbeat_ivl, pull.heartbeat_timeout = 1, 800, 1
     with a_wire(address) as wire:
