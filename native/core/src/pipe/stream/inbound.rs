@@ -222,9 +222,14 @@ impl StreamIn {
         let now = Instant::now();
         let soon = self.waited_at.replace(now).is_some_and(|at| now - at < TICK);
         self.streak = if soon { self.streak.saturating_add(1) } else { 0 };
-        self.direct =
+        let reads =
             (self.streak >= STREAK || self.direct && self.shared.has_turn()) && self.shared.take_turn();
-        self.direct.then(|| self.shared.clone())
+        if !reads {
+            // An engine that only looked may have been in the way: then it is still our turn, and nobody would read.
+            self.give_back();
+        }
+        self.direct = reads;
+        reads.then(|| self.shared.clone())
     }
 
     /// Others wait as well, and would not hear of what one of them reads: the engine tells all of them.
