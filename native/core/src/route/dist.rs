@@ -46,19 +46,20 @@ impl Targets {
 
 impl Core {
     /// Sends to every target; those that take nothing now do without, and that is counted.
-    #[inline]
     ///
     /// An error means that nobody got the message. A peer for which there is no memory while others got
     /// theirs does without too: sent again, the message would come twice to the others.
     pub fn distribute(&mut self, targets: &Targets, frames: &dyn Frames) -> Result<()> {
         // One copy of a large frame serves all peers.
-        if large::is_large(frames.parts()) {
+        let large = large::is_large(frames.parts());
+        if large {
             self.arena.share();
-            let sent = self.distribute_each(targets, frames);
-            self.arena.unshare();
-            return sent;
         }
-        self.distribute_each(targets, frames)
+        let sent = self.distribute_each(targets, frames);
+        if large {
+            self.arena.unshare();
+        }
+        sent
     }
 
     #[inline(always)]
