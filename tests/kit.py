@@ -66,6 +66,12 @@ def stays_asleep(pid: int, tid: int | None = None) -> bool:
     return True
 
 
+def is_stopped(pid: int) -> bool:
+    """True if no thread of the process runs any more after a SIGSTOP; each stops by itself."""
+    tasks = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in tasks)
+
+
 def path_of(endpoint: str | bytes) -> str:
     """The file system path of an ipc endpoint."""
     text = endpoint.decode() if isinstance(endpoint, bytes) else endpoint
@@ -403,6 +409,11 @@ class Child(Link):
 
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
+
+    def stop(self) -> None:
+        """SIGSTOP, and wait until all of the child stands still."""
+        self.signal(signal.SIGSTOP)
+        wait_until(lambda: is_stopped(self.pid), f"child {self.name} to be stopped")
 
     def kill(self) -> None:
         """SIGKILL, and wait until the process is gone."""

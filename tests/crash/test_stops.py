@@ -31,11 +31,6 @@ def receive_until_told(zmq, link, endpoint, journal_path):
     journal.close()
 
 
-def is_stopped(pid):
-    with open(f"/proc/{pid}/stat") as stat:
-        return stat.read().rpartition(")")[2].split()[0] == "T"
-
-
 @pytest.fixture
 def pair(zmq, sockets, ipc, run_child, tmp_path):
     """A PUSH that bound, and two PULL in children that have both received from it."""
@@ -74,8 +69,7 @@ class Stage:
         raise AssertionError("20000 messages were accepted while nobody could read")
 
     def stop(self, index):
-        self.children[index].signal(signal.SIGSTOP)
-        wait_until(lambda: is_stopped(self.children[index].pid), "the receiver to be stopped")
+        self.children[index].stop()
 
     def go_on(self, index):
         self.children[index].signal(signal.SIGCONT)
