@@ -7,6 +7,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use shmzmq_core::copy::copy;
 use shmzmq_core::message::{Blank, Foreign, Payload, Sink};
+use shmzmq_shm::huge;
 
 use crate::block::Loan;
 use crate::bytes;
@@ -84,6 +85,16 @@ impl PySink {
 
     #[inline]
     fn make(&mut self, len: usize) -> *mut u8 {
+        let at = self.make_plain(len);
+        if len >= huge::ADVISED_MIN && !at.is_null() {
+            // SAFETY: the object made above has so many bytes.
+            unsafe { huge::advise(at, len) };
+        }
+        at
+    }
+
+    #[inline]
+    fn make_plain(&mut self, len: usize) -> *mut u8 {
         // SAFETY: the GIL is held; a new object of `len` uninitialised bytes, or null with an error set.
         unsafe {
             match self.become_ {

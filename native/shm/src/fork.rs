@@ -15,6 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 
+use crate::huge;
 use crate::table::Table;
 
 static WORD: AtomicPtr<AtomicU64> = AtomicPtr::new(std::ptr::null_mut());
@@ -261,17 +262,7 @@ unsafe impl Sync for Map {}
 impl Map {
     /// Maps `len` bytes of `fd` from its beginning, shared and writable, absent from forked children.
     pub fn shared(fd: BorrowedFd<'_>, len: usize) -> rustix::io::Result<Map> {
-        // SAFETY: a new mapping at an address of the kernel's choice overlays nothing.
-        let at = unsafe {
-            rustix::mm::mmap(
-                std::ptr::null_mut(),
-                len,
-                ProtFlags::READ | ProtFlags::WRITE,
-                MapFlags::SHARED,
-                fd,
-                0,
-            )?
-        };
+        let at = huge::map(fd, len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED)?;
         let map = Map { at: at.cast(), len, born: generation() };
         // SAFETY: exactly the range mapped above.
         unsafe { keep_ours(at, len)? };

@@ -16,6 +16,7 @@
 //! | [`ring`] | one writer, one reader: write, publish, read, credit, sleep bits, JUMP to a larger ring |
 //! | [`ready`] | the words by which many publishers wake one sleeping socket |
 //! | [`budget`] | how many bytes of shared memory this process may reserve, and has |
+//! | [`huge`] | huge pages under large blocks and frames |
 //! | [`returns`] | how blocks of memory come back to who lent them: one bit each |
 //! | [`segment`] | memfd, seals, mapping; what is checked before a foreign fd is mapped |
 //! | [`table`] | rows by key, in order, in a vector |
@@ -25,6 +26,7 @@ pub mod arena;
 pub mod budget;
 pub mod exports;
 pub mod fork;
+pub mod huge;
 pub mod layout;
 pub mod part;
 pub mod private;

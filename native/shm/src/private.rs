@@ -30,6 +30,7 @@ use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, opcode};
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
 
 use crate::fork::{self, Fd, Global};
+use crate::huge;
 use crate::segment::{self, SegmentError, system};
 
 /// Every map of this process, for the forks. The dead are swept when the next one is made.
@@ -82,9 +83,7 @@ impl PrivateMap {
 
     fn map(fd: BorrowedFd<'_>, len: usize) -> Result<PrivateMap, SegmentError> {
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
-        // SAFETY: a new mapping at an address of the kernel's choice overlays nothing.
-        let at = unsafe { rustix::mm::mmap(std::ptr::null_mut(), len, ProtFlags::empty(), flags, fd, 0) }
-            .map_err(system("mmap"))?;
+        let at = huge::map(fd, len, ProtFlags::empty(), flags).map_err(system("mmap"))?;
         let map = PrivateMap {
             at: at.cast(),
             len,

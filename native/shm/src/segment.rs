@@ -19,6 +19,7 @@ use rustix::io::Errno;
 use rustix::mm::Advice;
 
 use crate::fork::Map;
+use crate::huge;
 use crate::layout;
 use crate::ready::ReadyMemory;
 use crate::returns::ReturnWords;
@@ -93,12 +94,15 @@ pub fn populate(fd: BorrowedFd<'_>, map: &Map, offset: usize, len: usize) -> rus
     }
     let page = rustix::param::page_size();
     let start = offset & !(page - 1);
-    let range = map.at().wrapping_add(start).cast();
+    let range = map.at().wrapping_add(start);
+    let len = offset + len - start;
+    // SAFETY: pages of the map by the check above.
+    unsafe { huge::take(range, len) };
     // SAFETY: pages of the map by the check above; the advice changes no byte.
-    match unsafe { rustix::mm::madvise(range, offset + len - start, Advice::LinuxPopulateWrite) } {
+    match unsafe { rustix::mm::madvise(range.cast(), len, Advice::LinuxPopulateWrite) } {
         // A kernel before 5.14. This takes the pages and leaves the page table to the first touch.
         Err(Errno::INVAL) => {
-            rustix::fs::fallocate(fd, rustix::fs::FallocateFlags::empty(), offset as u64, len as u64)
+            rustix::fs::fallocate(fd, rustix::fs::FallocateFlags::empty(), start as u64, len as u64)
         }
         // Says this for want of memory in tmpfs, where a touch would raise SIGBUS (madvise(2)).
         Err(Errno::FAULT) => Err(Errno::NOMEM),

@@ -7,10 +7,14 @@ use std::sync::atomic::Ordering;
 use super::block::Block;
 use super::classes::{Class, class_bytes, class_of};
 use super::{Short, State};
+use crate::huge::HUGE;
 use crate::{budget, segment};
 
 /// So much memory is taken from the system at a time.
 const CHUNK_BYTES: u64 = 128 * 1024;
+/// Blocks from here on are taken in whole huge pages, with what is left of the last one: that costs less than
+/// the block alone (docs/design/decisions/0017).
+const HUGE_MIN: u64 = 1 << 20;
 
 impl State {
     /// A block for `len` bytes that counts as used and has no handle yet.
@@ -117,7 +121,11 @@ impl State {
             // Memory that is not there is found missing now, as an error, and not by a signal later. Small
             // blocks are made several at a time: the call costs more than the memory.
             let from = row.offset;
-            let chunk = bytes.max(CHUNK_BYTES).min(segment.map.len() as u64 - from);
+            let end = match from + bytes.max(CHUNK_BYTES) {
+                end if bytes >= HUGE_MIN => end.next_multiple_of(HUGE as u64),
+                end => end,
+            };
+            let chunk = end.min(segment.map.len() as u64) - from;
             if let Err(errno) =
                 segment::populate(segment.fd.as_fd(), &segment.map, from as usize, chunk as usize)
             {

@@ -1,0 +1,69 @@
+"""Large frames lie in huge pages where the system gives them (docs/design/decisions/0017)."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from pathlib import Path
+
+import pytest
+
+MIB = 1 << 20
+HUGE = 2 * MIB
+MADV_COLLAPSE = 25
+
+pytestmark = pytest.mark.shmzmq_only("pyzmq has no shared memory and takes its memory as it comes")
+
+
+def huge_mib(what: str) -> int:
+    """Of this process: "AnonHugePages", or "ShmemPmdMapped" of shared memory."""
+    rollup = Path("/proc/self/smaps_rollup").read_text()
+    return int(rollup.partition(f"{what}:")[2].split()[0]) // 1024
+
+
+def gives_huge_pages() -> bool:
+    """Asked without the library: whether memory that is asked for by name is made huge."""
+    try:
+        if "[never]" in Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text():
+            return False
+    except OSError:
+        return False
+    room = mmap.mmap(-1, 3 * HUGE)  # shared memory, as the arenas are
+    room[:] = b"x" * len(room)
+    first = ctypes.c_char.from_buffer(room)
+    at = -(-ctypes.addressof(first) // HUGE) * HUGE
+    madvise = ctypes.CDLL(None).madvise
+    return bool(madvise(ctypes.c_void_p(at), ctypes.c_size_t(HUGE), MADV_COLLAPSE) == 0)
+
+
+def stream(zmq, link, endpoint, forbid):
+    """What two processes' worth of one stream has in huge pages: bytes received, and blocks."""
+    if forbid:
+        thp_disable = 41  # prctl(2): no huge pages for this process
+        assert ctypes.CDLL(None).prctl(thp_disable, 1, 0, 0, 0) == 0
+    given = gives_huge_pages()
+    before = huge_mib("ShmemPmdMapped")
+    with zmq.Context() as context, context.socket(zmq.PUSH) as push, context.socket(zmq.PULL) as pull:
+        pull.bind(endpoint)
+        push.connect(endpoint)
+        # They live on, so that nothing is received into memory that was touched as theirs.
+        bodies = [bytes([number]) * (16 * MIB) for number in range(3)]
+        kept = []
+        for body in bodies:
+            push.send(body)
+            kept.append(pull.recv())
+        whole = kept == bodies
+        return given, whole, huge_mib("ShmemPmdMapped") - before, huge_mib("AnonHugePages")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("forbid", [False, True], ids=["as the system says", "forbidden"])
+def test_bytes_and_blocks_of_large_frames_are_in_huge_pages_if_there_are_any(ipc, run_child, forbid):
+    given, whole, blocks, received = run_child(stream, ipc, forbid).result()
+    assert whole
+    if forbid:
+        assert (given, blocks, received) == (False, 0, 0)
+    elif given:
+        # Of each block and each bytes object all but the ends; both ends of the stream map the blocks.
+        assert blocks >= 2 * 16
+        assert received >= 3 * 12
