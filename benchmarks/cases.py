@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import baselines, placement
+from benchmarks import baselines, machine, placement
 from benchmarks.core import bench
 from benchmarks.harness import Run, in_turns
 from benchmarks.rivals.base import BATCH
@@ -21,6 +21,8 @@ TRIP_SIZE = 32
 # Few blocks are what large messages need (each is a copy in flight); small ones need a ring of them.
 PIPELINE_BLOCKS = (1, 2, 4, 256)
 PIPELINE_BYTES = 4 << 20
+PAST_FROM = 8 << 20  # as in native/core/src/copy.rs
+ALONE, COPIES_ALONE = "alone", "C copies alone"
 TCP_FROM = 64 << 10  # below, a system call per message is not how anybody would fill a TCP connection
 
 
@@ -36,7 +38,7 @@ class Baseline:
 
     name: str
     program: Path
-    arguments: tuple[int, ...] = ()
+    arguments: tuple[int | str, ...] = ()
 
     def run(self, where: str, seconds: float) -> dict[str, float]:
         cpus = placement.cpus(where)
@@ -63,7 +65,13 @@ def _pipelines(run: Run, size: int, where: str) -> list[Baseline]:
     if program is None or where != "two":
         return []
     fitting = [blocks for blocks in PIPELINE_BLOCKS if blocks <= 4 or blocks * size <= PIPELINE_BYTES]
-    return [Baseline(f"C {blocks} in flight", program, (size, blocks)) for blocks in fitting]
+    found = [Baseline(f"C {blocks} in flight", program, (size, blocks, "libc")) for blocks in fitting]
+    if size >= PAST_FROM and machine.goes_past_caches():
+        found += [
+            Baseline(f"C {blocks} past the caches", program, (size, blocks, "past")) for blocks in (2, 4)
+        ]
+        found.append(Baseline(COPIES_ALONE, program, (size, 2, ALONE)))
+    return found
 
 
 def _tcp_streams(run: Run, size: int, where: str) -> list[Baseline]:
@@ -76,7 +84,8 @@ def _tcp_streams(run: Run, size: int, where: str) -> list[Baseline]:
 
 def _oneway_key(size: int, where: str, subject: Any) -> Key:
     if isinstance(subject, Baseline):
-        return Key("limit", "tcp" if subject.name == "C tcp" else "pipeline", size, where, subject.name)
+        variant = {"C tcp": "tcp", COPIES_ALONE: ALONE}.get(subject.name, "pipeline")
+        return Key("limit", variant, size, where, subject.name)
     return _rate_key("plain", size, where, subject)
 
 

@@ -74,8 +74,17 @@ def _cpu_model() -> str:
 
 def _virtual() -> bool:
     """Whether the CPU says it runs below a hypervisor; wake-ups and spinning then cost otherwise."""
+    return _has_flag("hypervisor")
+
+
+def goes_past_caches() -> bool:
+    """Whether very large frames are copied by stores that go past the caches, here."""
+    return _has_flag("avx")
+
+
+def _has_flag(name: str) -> bool:
     with suppress(OSError):
-        return re.search(r"^flags.*\bhypervisor\b", Path("/proc/cpuinfo").read_text(), re.M) is not None
+        return re.search(rf"^flags.*\b{name}\b", Path("/proc/cpuinfo").read_text(), re.M) is not None
     return False
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import peers, sizes, targets
+from benchmarks import cases, peers, sizes, targets
 from benchmarks.harness import APART
 from benchmarks.stats import Results, Series, figure, ratio, size_name
 
@@ -239,7 +239,12 @@ def _trips(results: Results) -> list[str]:
 
 def _limits(results: Results) -> list[str]:
     parts = []
-    for variant, title in {"pipeline": "Copy in, copy out in C", "tcp": "`send` and `recv` in C"}.items():
+    titles = {
+        "pipeline": "Copy in, copy out in C",
+        cases.ALONE: "The same copies in C, nothing handed over",
+        "tcp": "`send` and `recv` in C",
+    }
+    for variant, title in titles.items():
         if sizes := results.sizes("limit", variant):
             parts += [f"## {title}\n", _rate_table(results, "limit", variant, sizes)]
     return parts

@@ -66,7 +66,7 @@ def _limits(run: Run, where: str) -> list[Baseline]:
     program = run.programs().get("pipeline")
     if program is None or where != "two":
         return []
-    return [Baseline(f"C {blocks} in flight", program, (blocks,)) for blocks in PIPELINE_BLOCKS]
+    return [Baseline(f"C {blocks} in flight", program, (blocks, "libc")) for blocks in PIPELINE_BLOCKS]
 
 
 def _measure(run: Run, subject: Any, group: list[int], where: str) -> None:

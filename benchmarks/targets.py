@@ -8,7 +8,7 @@ because of it.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from benchmarks import awaits, copies, fanout, imports, peers, sizes, video, zero
+from benchmarks import awaits, cases, copies, fanout, imports, peers, sizes, video, zero
 from benchmarks.rivals.patterns import PATTERNS
 from benchmarks.stats import Results, Series, best, figure, ratio, size_name
 
@@ -132,7 +132,17 @@ def t4(results: Results) -> list[Row]:
         form = best(forms, highest=True)
         name = form[0] if form else "pyzmq's best form"
         rows.append(_at_least("T4", on, (ours, form[1] if form else None), 3, name))
+        rows += _t4_bound(results, size, text, form)
     return [*rows, *_t4_beyond(results)]
+
+
+def _t4_bound(results: Results, size: int, text: str, form: tuple[str, Series] | None) -> list[Row]:
+    """What no copy in and copy out through memory can pass: two CPUs that do nothing else."""
+    copies_alone = results.get("limit", cases.ALONE, size, "two", cases.COPIES_ALONE)
+    if copies_alone is None or form is None:
+        return []
+    found, name = ratio(copies_alone, form[1]), form[0]
+    return [Row("T4", f"{text}, two CPUs that only copy", str(found), f"(x {name})", "shown")]
 
 
 def _t4_beyond(results: Results) -> list[Row]:

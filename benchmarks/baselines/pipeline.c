@@ -5,8 +5,18 @@
  *
  * Sources are as many and as large as the benchmark's own messages (256 KiB of them, at least two), so that
  * memory is as warm here as there. With one block the copies take turns, with more they overlap.
- * usage: pipeline NEAR_CPU FAR_CPU SIZE BLOCKS SECONDS */
+ *
+ * HOW is one of
+ *   libc   copies by memcpy
+ *   past   copies by stores that go past the caches (the library's own way with very large frames)
+ *   alone  the same, and nobody waits for anybody: two CPUs that do nothing but these copies. What is told is the
+ *          slower one's rate. No hand-over of blocks in memory can be faster than that.
+ * usage: pipeline NEAR_CPU FAR_CPU SIZE BLOCKS HOW SECONDS */
 #include "common.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 struct control {
     /* SYNC P-1: `written` is stored with release after the copy in, loaded with acquire before the copy out.
@@ -21,6 +31,37 @@ struct control {
 static struct control *control;
 static char *blocks;
 static size_t size, count;
+static int past, alone;
+
+#if defined(__x86_64__)
+__attribute__((target("avx"))) static void copy_past(char *to, const char *from) {
+    size_t at = -(uintptr_t)to & 31;
+    memcpy(to, from, at);
+    for (; at + 128 <= size; at += 128) {
+        __m256i a = _mm256_loadu_si256((const __m256i *)(from + at));
+        __m256i b = _mm256_loadu_si256((const __m256i *)(from + at + 32));
+        __m256i c = _mm256_loadu_si256((const __m256i *)(from + at + 64));
+        __m256i d = _mm256_loadu_si256((const __m256i *)(from + at + 96));
+        _mm256_stream_si256((__m256i *)(to + at), a);
+        _mm256_stream_si256((__m256i *)(to + at + 32), b);
+        _mm256_stream_si256((__m256i *)(to + at + 64), c);
+        _mm256_stream_si256((__m256i *)(to + at + 96), d);
+    }
+    memcpy(to + at, from + at, size - at);
+    _mm_sfence();
+}
+static int can_go_past(void) { return __builtin_cpu_supports("avx"); }
+#else
+static void copy_past(char *to, const char *from) { memcpy(to, from, size); }
+static int can_go_past(void) { return 0; }
+#endif
+
+static void copy(char *to, const char *from) {
+    if (past)
+        copy_past(to, from);
+    else
+        memcpy(to, from, size);
+}
 
 static size_t sources(void) {
     size_t fit = (256u << 10) / size;
@@ -33,31 +74,33 @@ static void receive(void *unused) {
     if (!destination) die("malloc");
     memset(destination, 1, size);
     for (uint64_t i = 0;; i++) {
-        while (atomic_load_explicit(&control->written, memory_order_acquire) <= i) relax();
-        memcpy(destination, blocks + (i % count) * size, size);
-        if (*(uint64_t *)destination != i) exit(3);
+        while (!alone && atomic_load_explicit(&control->written, memory_order_acquire) <= i) relax();
+        copy(destination, blocks + (i % count) * size);
+        if (!alone && *(uint64_t *)destination != i) exit(3);
         if (atomic_load_explicit(&control->last, memory_order_relaxed) == i + 1) control->ended_ns = now_ns();
         atomic_store_explicit(&control->read, i + 1, memory_order_release);
     }
 }
 
 static void push(const char *source, uint64_t i) {
-    while (i - atomic_load_explicit(&control->read, memory_order_acquire) >= count) relax();
+    while (!alone && i - atomic_load_explicit(&control->read, memory_order_acquire) >= count) relax();
     char *block = blocks + (i % count) * size;
-    memcpy(block, source, size);
+    copy(block, source);
     *(uint64_t *)block = i;
     atomic_store_explicit(&control->written, i + 1, memory_order_release);
 }
 
 static void finish(uint64_t sent) {
-    while (atomic_load_explicit(&control->read, memory_order_acquire) != sent) relax();
+    while (!alone && atomic_load_explicit(&control->read, memory_order_acquire) != sent) relax();
 }
 
 int main(int argc, char **argv) {
-    if (argc != 6) return 2;
+    if (argc != 7) return 2;
     size = strtoull(argv[3], NULL, 10);
     count = strtoull(argv[4], NULL, 10);
-    if (size < 16 || count < 1) return 2;
+    alone = !strcmp(argv[5], "alone");
+    past = alone || !strcmp(argv[5], "past");
+    if (size < 16 || count < 1 || (past && !can_go_past()) || (!past && strcmp(argv[5], "libc"))) return 2;
     control = shared(sizeof *control);
     blocks = shared(count * size);
     size_t many = sources();
@@ -69,7 +112,8 @@ int main(int argc, char **argv) {
     uint64_t sent = 0, warm = 2 * count + many;
     while (sent < warm) push(source + (sent % many) * size, sent), sent++;
     finish(sent);
-    uint64_t begun = now_ns(), deadline = begun + (uint64_t)(atof(argv[5]) * 1e9);
+    uint64_t read = atomic_load_explicit(&control->read, memory_order_relaxed);
+    uint64_t begun = now_ns(), deadline = begun + (uint64_t)(atof(argv[6]) * 1e9);
     /* The clock is read every 1 MiB, never per small message. */
     size_t stride = (1u << 20) / size + 1;
     do
@@ -78,8 +122,11 @@ int main(int argc, char **argv) {
     atomic_store_explicit(&control->last, sent + 1, memory_order_relaxed);
     push(source, sent++);
     finish(sent);
-    double seconds = (control->ended_ns - begun) / 1e9;
-    printf("{\"per_second\": %.1f}\n", (sent - warm) / seconds);
+    double seconds = ((alone ? now_ns() : control->ended_ns) - begun) / 1e9;
+    uint64_t copied = sent - warm;
+    read = atomic_load_explicit(&control->read, memory_order_relaxed) - read;
+    if (alone && read < copied) copied = read;
+    printf("{\"per_second\": %.1f}\n", copied / seconds);
     kill(far, SIGKILL);
     waitpid(far, NULL, 0);
     return 0;
