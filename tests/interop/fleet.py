@@ -14,9 +14,12 @@ every number that is open, and takes the first answer to it; a further one can o
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import select
+import signal
 import socket as posix
+import subprocess
 import threading
 import time
 from collections import deque
@@ -24,7 +27,7 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
-from kit import CAP_MS, Link
+from kit import CAP, CAP_MS, Link, wait_until
 
 WINDOW = 48
 """Requests of one client under way."""
@@ -201,3 +204,17 @@ class FdLosingRelay:
         for each in (source, self._other.pop(source)):
             self._other.pop(each, None)
             each.close()
+
+
+class Socat:
+    """The same by socat(1), a process for each connection."""
+
+    def __init__(self, path: str, target: str) -> None:
+        command = ["socat", f"UNIX-LISTEN:{path},fork", f"UNIX-CONNECT:{target}"]
+        # A group of its own: its children end no sooner than their connections.
+        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+        wait_until(lambda: os.path.exists(path), "socat to listen", CAP)
+
+    def close(self) -> None:
+        os.killpg(self._process.pid, signal.SIGTERM)
+        self._process.wait(CAP)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 
 import fleet
 import pytest
@@ -28,13 +29,23 @@ def crew():
     assert not leaked, leaked
 
 
-@pytest.fixture
-def relay(scratch, ipc):
+@pytest.fixture(
+    params=[
+        fleet.FdLosingRelay,
+        pytest.param(
+            fleet.Socat,
+            marks=pytest.mark.skipif(shutil.which("socat") is None, reason="there is no socat here"),
+        ),
+    ],
+    ids=["relay", "socat"],
+)
+def relay(request, scratch, ipc):
     path = f"{scratch}/relay"
-    relay = fleet.FdLosingRelay(path, path_of(ipc))
+    relay = request.param(path, path_of(ipc))
     yield f"ipc://{path}"
     relay.close()
-    os.unlink(path)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path_of(ipc))  # the last broker's, which is libzmq
 
