@@ -351,14 +351,18 @@ impl RingOut {
             }
             Refusal::Closed => Write::Gone,
             Refusal::Length => Write::Failed(Error::Invalid("a frame has 4 GiB or more".to_owned())),
-            // The reader broke the protocol: its connection ends, and the session hears that as EOF.
             Refusal::Poisoned(_) => {
-                self.channel.shutdown();
+                self.end_broken();
                 Write::Gone
             }
             Refusal::Space { grow } if how.patient && self.waits_for_space(&shape, grow) => Write::Soon,
             Refusal::Space { .. } => self.grow(parts, &shape, how, stats),
         }
+    }
+
+    /// The reader broke the protocol: its connection ends, and the session hears that as EOF.
+    fn end_broken(&self) {
+        self.channel.shutdown();
     }
 
     /// The ring is full but large enough, and its reader has moved since we last asked: a moment's wait
@@ -473,8 +477,13 @@ impl RingOut {
     }
 
     pub fn writable(&mut self) -> bool {
-        let writable =
-            self.tx.refresh().is_ok() && (self.tx.may_write() || (self.keeps() && !self.tx.is_closed()));
+        let writable = match self.tx.refresh() {
+            Ok(()) => self.tx.may_write() || (self.keeps() && !self.tx.is_closed()),
+            Err(_) => {
+                self.end_broken();
+                false
+            }
+        };
         if !writable {
             self.want = Want::Ring;
         }
@@ -500,11 +509,14 @@ impl RingOut {
             // Who is starved looks again now and then.
             Want::Fd => return true,
         }
-        // A poisoned ring is left to its session.
-        // So is one whose reader has closed: nothing will move there.
-        self.tx
-            .arm_for(self.wanted.0, self.wanted.1)
-            .map_or(true, |arm| arm == Arm::Armed || self.tx.is_closed())
+        match self.tx.arm_for(self.wanted.0, self.wanted.1) {
+            // One whose reader has closed is left to its session: nothing will move there.
+            Ok(arm) => arm == Arm::Armed || self.tx.is_closed(),
+            Err(_) => {
+                self.end_broken();
+                true
+            }
+        }
     }
 
     pub fn depth(&mut self) -> u64 {
