@@ -285,9 +285,10 @@ PAST_CORE = {
     "shmzmq_shm::budget::max",
     "shmzmq_shm::budget::set_max",
     "shmzmq_shm::budget::used",
+    "shmzmq_shm::huge",
 }
 """All that `python` may take from `shm` without a detour: what a frame to send is, a version number, the
-block that a program fills, and how much shared memory the process may have."""
+block that a program fills, how much shared memory the process may have, and huge pages."""
 OF_ARENA = {"Block", "Usage"}
 
 
