@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
+import fcntl
 import importlib
 import logging
 import os
@@ -398,6 +400,81 @@ def test_rings_that_cannot_be_mapped_are_shown_everywhere_on_both_sides(zmq, sho
     expect(binder, b"there")
     binder.send(b"and back")
     expect(it.socket, b"and back")
+
+
+# --- fds ---------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def free_fds(count):
+    """This process may open so many more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held = []
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 16, hard))
+        with contextlib.suppress(OSError):
+            while True:
+                held.append(os.dup(0))
+        for _ in range(count):
+            os.close(held.pop())
+        yield
+    finally:
+        for fd in held:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def sealed(size):
+    fd = os.memfd_create("by hand", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(fd, size)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+    return fd
+
+
+@pytest.mark.parametrize("role", ["connect"], indirect=True)
+@pytest.mark.parametrize("free", [0, 1, 2])
+def test_a_connecter_without_fds_for_an_offer_shows_it_everywhere(shown, meet, free):
+    it = shown()
+    wire = meet(it.socket)
+    fds = [sealed(4096) for _ in range(3)]
+    offer = command(b"SHM-OFFER", b"ring=262144 slot=0 bell=1")
+    with free_fds(free):
+        posix.send_fds(wire, [GREETING + ready_of(GOOD) + offer], fds)
+        it.expect(f"cannot map rings: recvmsg: {os.strerror(errno.EMFILE)} (os error {errno.EMFILE})")
+    for fd in fds:
+        os.close(fd)
+    expect_traffic(it.socket, wire)
+
+
+@pytest.mark.parametrize("role", ["bind"], indirect=True)
+@pytest.mark.parametrize(
+    ("free", "call"), [(0, "memfd_create"), (1, "fcntl(F_DUPFD)"), (2, "fcntl(F_DUPFD)")]
+)
+def test_a_binder_without_fds_for_rings_shows_it_everywhere(shown, meet, free, call):
+    it = shown()
+    wire = meet(it.socket)
+    assert hear(wire, len(GREETING)) == GREETING  # so it has been accepted
+    with free_fds(free):
+        wire.sendall(GREETING + ready_of(GOOD))
+        it.expect(f"no memory for rings: {call} failed: ")
+    expect_traffic(it.socket, wire)
+
+
+@pytest.mark.parametrize("role", ["bind"], indirect=True)
+def test_a_binder_that_offered_rings_has_fds_for_the_answer(zmq, shown, meet):
+    """The connecter is on its rings by then."""
+    it = shown()
+    wire = meet(it.socket)
+    wire.sendall(GREETING + ready_of(GOOD))
+    assert hear(wire, len(GREETING)) == GREETING
+    assert hear_command(wire)[0] == b"READY"
+    assert hear_command(wire)[0] == b"SHM-OFFER"
+    page, bell = sealed(4096), os.eventfd(0)
+    with free_fds(0):
+        posix.send_fds(wire, [command(b"SHM-ACCEPT", b"slot=0 bell=1")], [page, bell])
+        assert it.until(zmq.ShmEvent.RINGS, zmq.EVENT_DISCONNECTED)["event"] is zmq.ShmEvent.RINGS
+    os.close(page)
+    os.close(bell)
 
 
 # --- the log -----------------------------------------------------------------------------------------------

@@ -140,24 +140,33 @@ impl Channel {
         if done == 0 { usize::try_from(bytes).unwrap_or(0) } else { 0 }
     }
 
-    /// Reads what is there into `buffer`; fds that came along are appended. 0 is the end.
-    pub fn receive(&self, buffer: &mut [u8], fds: &mut VecDeque<OwnedFd>) -> Result<usize, Errno> {
+    /// Reads what is there into `buffer`; fds that came along are appended. 0 bytes are the end. True: our fd table
+    /// had no room for all of them.
+    pub fn receive(&self, buffer: &mut [u8], fds: &mut VecDeque<OwnedFd>) -> Result<(usize, bool), Errno> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut slices = [IoSliceMut::new(buffer)];
         let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
         let message = rustix::net::recvmsg(&self.fd, &mut slices, &mut control, flags)?;
+        let before = fds.len();
         for ancillary in control.drain() {
             if let RecvAncillaryMessage::ScmRights(rights) = ancillary {
                 fds.extend(rights);
             }
         }
-        if message.flags.contains(ReturnFlags::CTRUNC) {
-            // unix(7): the rest of the fds was dropped, because our fd table is full or the peer sent
-            // more than the protocol has.
-            return Err(Errno::MFILE);
+        // unix(7): the rest of the fds was dropped, because our fd table is full or the peer sent more than the
+        // protocol has.
+        let dropped = message.flags.contains(ReturnFlags::CTRUNC);
+        if dropped && fds.len() - before >= FDS_MAX {
+            return Err(Errno::TOOMANYREFS);
         }
-        Ok(message.bytes)
+        Ok((message.bytes, dropped))
+    }
+
+    /// False while there is nothing to receive.
+    pub fn has_input(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        rustix::net::recv(&self.fd, &mut [0_u8; 1], flags).err() != Some(Errno::AGAIN)
     }
 }
 

@@ -56,10 +56,11 @@ impl Lifeline {
         let mut fds = VecDeque::new();
         loop {
             match self.channel.receive(&mut buffer, &mut fds) {
-                Ok(0) => return true,
+                Ok((0, _)) => return true,
                 Ok(_) => fds.clear(),
                 Err(Errno::AGAIN) => return false,
-                Err(Errno::INTR | Errno::MFILE) => {}
+                Err(Errno::INTR) => {}
+                Err(Errno::TOOMANYREFS) => fds.clear(),
                 Err(_) => return true,
             }
         }

@@ -23,12 +23,15 @@ impl Session {
         let mut buffer = [0; COMMAND_BYTES];
         for _ in 0..rounds {
             let link = self.link.as_mut().ok_or("no connection")?;
-            let bytes = match link.channel.receive(&mut buffer, &mut link.fds) {
-                Ok(0) => {
+            if !link.frees_spare() {
+                return Ok(());
+            }
+            let (bytes, dropped) = match link.channel.receive(&mut buffer, &mut link.fds) {
+                Ok((0, _)) => {
                     link.ended = true;
                     return Err(Failure::gone(Errno::PIPE));
                 }
-                Ok(bytes) => bytes,
+                Ok(received) => received,
                 Err(Errno::CONNRESET) => {
                     link.ended = true;
                     return Err(Failure::gone(Errno::CONNRESET));
@@ -37,6 +40,9 @@ impl Session {
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(format!("cannot receive: {errno}").into()),
             };
+            if dropped {
+                link.lose_fds()?;
+            }
             if link.fds.len() > FDS_AHEAD {
                 return Err("peer sends fds that no command asks for".into());
             }

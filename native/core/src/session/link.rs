@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use rustix::io::Errno;
 use shmzmq_shm::fork::Fd;
 use shmzmq_shm::segment::{MappedRing, PipeSegment};
 use shmzmq_zmtp::{Inbound, Ready};
@@ -13,6 +14,7 @@ use super::COMMAND_BYTES;
 use super::luxury::PEERS;
 use crate::channel::Channel;
 use crate::engine::Engine;
+use crate::failure::Failure;
 use crate::handshake::Terms;
 use crate::loan::View;
 use crate::pipe::Peer;
@@ -24,7 +26,7 @@ pub(super) enum Phase {
     /// Greeting and READY are awaited.
     Hello,
     /// Binder: OFFER is out, ACCEPT is awaited.
-    Offered { segment: PipeSegment },
+    Offered { segment: PipeSegment, spare: Vec<Fd> },
     /// Connecter: OFFER is awaited.
     Wanting,
     /// Over rings.
@@ -39,6 +41,8 @@ pub(super) struct Link {
     pub(super) greeted: bool,
     pub(super) inbound: Inbound,
     pub(super) fds: VecDeque<OwnedFd>,
+    /// Some were dropped, because our fd table was full.
+    pub(super) lost_fds: bool,
     pub(super) phase: Phase,
     pub(super) peer: Peer,
     pub(super) terms: Option<Terms>,
@@ -71,12 +75,39 @@ impl Drop for Link {
 }
 
 impl Link {
+    /// Before a read: what was kept free for the fds of an ACCEPT is free now. False: there is nothing to read, and
+    /// it is kept on.
+    pub(super) fn frees_spare(&mut self) -> bool {
+        match &mut self.phase {
+            Phase::Offered { spare, .. } if !spare.is_empty() => {
+                let comes = self.channel.has_input();
+                if comes {
+                    spare.clear();
+                }
+                comes
+            }
+            _ => true,
+        }
+    }
+
+    /// Our fd table had no room for what came. Who awaits an offer of rings can do without it; what is sent later is
+    /// needed.
+    pub(super) fn lose_fds(&mut self) -> Result<(), Failure> {
+        if !matches!(self.phase, Phase::Hello | Phase::Wanting) {
+            return Err(format!("cannot receive: {}", Errno::MFILE).into());
+        }
+        self.fds.clear();
+        self.lost_fds = true;
+        Ok(())
+    }
+
     pub(super) fn new(fd: OwnedFd, phase: Phase) -> Link {
         Link {
             channel: Arc::new(Channel::new(fd)),
             greeted: false,
             inbound: Inbound::new(COMMAND_BYTES),
             fds: VecDeque::new(),
+            lost_fds: false,
             phase,
             peer: Peer::default(),
             terms: None,
