@@ -58,6 +58,29 @@ def peers_of(sender):
     return [row["transport"] for row in sender.peers()]
 
 
+@pytest.mark.parametrize("nodrop", [0, 1])
+def test_blocks_of_a_broken_reader_come_back_when_it_ends(zmq, sockets, ipc, beside, nodrop):
+    """Not before: it may still read them."""
+    pub = sockets(zmq.XPUB, sndtimeo=CAP_MS, rcvtimeo=CAP_MS)
+    pub.set(zmq.XPUB_NODROP, nodrop)
+    pub.bind(ipc)
+    bad = beside(read_and_break, zmq.SUB)
+    assert pub.recv() == b"\1"
+    for _ in range(20):
+        pub.send(bytes(100_000))
+    assert pub.stats()["arena_lent"] == 20
+    bad.tell("break")
+    assert bad.hear() == 1
+    for _ in range(COUNT):
+        pub.send(bytes(100))
+    wait_until(lambda: not peers_of(pub), "the broken reader to be cut off")
+    assert pub.stats()["protocol_errors"] == 1
+    assert pub.stats()["arena_lent"] == 20
+    bad.tell("end")
+    bad.result()
+    wait_until(lambda: pub.stats()["arena_lent"] == 0, "what it was lent to come back")
+
+
 def test_publisher_that_loses_nothing_does_not_wait_for_a_broken_reader(zmq, sockets, ipc, beside):
     pub = sockets(zmq.XPUB, sndtimeo=CAP_MS, rcvtimeo=CAP_MS)
     pub.set(zmq.XPUB_NODROP, 1)

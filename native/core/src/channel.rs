@@ -8,7 +8,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rustix::io::Errno;
 use rustix::net::{
@@ -18,6 +18,7 @@ use rustix::net::{
 use shmzmq_shm::fork::Fd;
 
 use crate::handshake;
+use crate::reactor::SessionHandle;
 
 /// Most fds that one command carries; more in one read is an error of the peer.
 const FDS_MAX: usize = 4;
@@ -38,27 +39,42 @@ struct Outbox {
 pub struct Channel {
     fd: Fd,
     outbox: Mutex<Outbox>,
-    /// We cut it: its end says nothing of the peer.
-    cut: AtomicBool,
+    /// By which whoever writes reaches the session.
+    session: OnceLock<SessionHandle>,
+    /// The session was asked to end it.
+    broken_off: AtomicBool,
 }
 
 impl Channel {
     pub fn new(fd: OwnedFd) -> Channel {
-        Channel { fd: fd.into(), outbox: Mutex::default(), cut: AtomicBool::new(false) }
+        Channel {
+            fd: fd.into(),
+            outbox: Mutex::default(),
+            session: OnceLock::new(),
+            broken_off: AtomicBool::new(false),
+        }
     }
 
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 
-    /// Ends it here: our own session finds its end, and tells the peer.
-    pub fn shutdown(&self) {
-        self.cut.store(true, Ordering::Relaxed);
-        let _ = rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Read);
+    pub fn belongs_to(&self, session: SessionHandle) {
+        let _ = self.session.set(session);
     }
 
-    pub fn is_cut(&self) -> bool {
-        self.cut.load(Ordering::Relaxed)
+    /// Has the session end it as a failure of the peer's. The fd stays open: whoever reads at the other side may go on
+    /// with what it was lent, and the end of that is seen here (lifeline.rs).
+    pub fn break_off(&self, why: &str) {
+        if let Some(session) = self.session.get()
+            && !self.broken_off.swap(true, Ordering::Relaxed)
+        {
+            session.fail(why);
+        }
+    }
+
+    pub fn is_broken_off(&self) -> bool {
+        self.broken_off.load(Ordering::Relaxed)
     }
 
     /// Sends `bytes`, with `fds` on their first byte, now or at the next writable edge.
@@ -116,7 +132,7 @@ impl Channel {
                 Err(errno) => {
                     // What waited is promised to the reader, and nobody sends it again.
                     if !is_end(errno) {
-                        self.shutdown();
+                        self.break_off(&format!("cannot send: {errno}"));
                     }
                     outbox.broken = true;
                     outbox.waiting.clear();

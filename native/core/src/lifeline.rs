@@ -24,7 +24,7 @@ pub struct Lifeline {
 impl Lifeline {
     /// None: there is nothing to wait for.
     pub fn new(channel: Arc<Channel>, lent: Option<(Arc<Arena>, PeerId)>) -> Option<Lifeline> {
-        let wanted = (lent.is_some() || channel.waits()) && !channel.is_cut();
+        let wanted = lent.is_some() || channel.waits();
         wanted.then_some(Lifeline { channel, lent })
     }
 

@@ -351,8 +351,8 @@ impl RingOut {
             }
             Refusal::Closed => Write::Gone,
             Refusal::Length => Write::Failed(Error::Invalid("a frame has 4 GiB or more".to_owned())),
-            Refusal::Poisoned(_) => {
-                self.end_broken();
+            Refusal::Poisoned(poisoned) => {
+                self.end_broken(poisoned);
                 Write::Gone
             }
             Refusal::Space { grow } if how.patient && self.waits_for_space(&shape, grow) => Write::Soon,
@@ -360,9 +360,10 @@ impl RingOut {
         }
     }
 
-    /// The reader broke the protocol: its connection ends, and the session hears that as EOF.
-    fn end_broken(&self) {
-        self.channel.shutdown();
+    /// The reader broke the protocol: its connection ends.
+    #[cold]
+    fn end_broken(&self, poisoned: Poisoned) {
+        self.channel.break_off(&poisoned.to_string());
     }
 
     /// The ring is full but large enough, and its reader has moved since we last asked: a moment's wait
@@ -479,8 +480,8 @@ impl RingOut {
     pub fn writable(&mut self) -> bool {
         let writable = match self.tx.refresh() {
             Ok(()) => self.tx.may_write() || (self.keeps() && !self.tx.is_closed()),
-            Err(_) => {
-                self.end_broken();
+            Err(poisoned) => {
+                self.end_broken(poisoned);
                 false
             }
         };
@@ -512,8 +513,8 @@ impl RingOut {
         match self.tx.arm_for(self.wanted.0, self.wanted.1) {
             // One whose reader has closed is left to its session: nothing will move there.
             Ok(arm) => arm == Arm::Armed || self.tx.is_closed(),
-            Err(_) => {
-                self.end_broken();
+            Err(poisoned) => {
+                self.end_broken(poisoned);
                 true
             }
         }

@@ -89,6 +89,15 @@ impl Session {
         self.end(io, reason.into())
     }
 
+    /// Whoever writes found that the connection cannot go on.
+    pub fn on_fail(&mut self, io: &mut Io, reason: &str) -> Next {
+        match &self.link {
+            // Else it was said of an earlier connection.
+            Some(link) if link.channel.is_broken_off() => self.settle(io, Err(reason.into())),
+            _ => Next::Stay,
+        }
+    }
+
     /// After every step: a failure is counted and ends the connection.
     pub(super) fn settle(&mut self, io: &mut Io, done: Step<()>) -> Next {
         let Err(failure) = done else { return Next::Stay };
@@ -192,9 +201,8 @@ impl Session {
             }
             return;
         }
-        // Whoever still reads at the other side keeps the channel open, unless we cut it ourselves.
-        let gone = link.ended && !link.channel.is_cut();
-        let (waits, lent) = self.socket.lose(slot, flushing, reconnect && self.address.is_some(), gone);
+        // Whoever still reads at the other side keeps the channel open.
+        let (waits, lent) = self.socket.lose(slot, flushing, reconnect && self.address.is_some(), link.ended);
         if !waits {
             self.slot = None;
         }
@@ -205,7 +213,7 @@ impl Session {
 
     /// The connection is over, although its fd may stay open on either side (lifeline.rs).
     pub(super) fn say_bye(&self, io: &mut Io, link: &Link, lent: Option<PeerId>) {
-        if !link.ended || link.channel.is_cut() {
+        if !link.ended {
             let _ = link.channel.send(handshake::bye(), &[]);
         }
         let lent = lent.map(|peer| (self.socket.state().core.arena.clone(), peer));

@@ -92,6 +92,8 @@ impl Session {
         let link = self.link.as_mut().ok_or("no connection")?;
         link.phase = Phase::Live;
         link.count(io, token, &signaler);
+        let session = SessionHandle { thread: io.thread.clone(), token };
+        link.channel.belongs_to(session.clone());
         let ready = link.ready.take().ok_or("no READY")?;
         let fd = link.channel.fd().as_raw_fd();
         let origin = Arc::new(Origin::new(ready.properties.iter(), link.peer, fd));
@@ -108,7 +110,7 @@ impl Session {
             reason: None,
             peer: link.peer,
             routing_id: link.routing_id.clone(),
-            session: SessionHandle { thread: io.thread.clone(), token },
+            session,
         };
         let attached = self.socket.attach(slot, connection);
         self.tell(monitor::HANDSHAKE_SUCCEEDED, 0);
