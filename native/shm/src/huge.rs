@@ -5,7 +5,7 @@
 
 use std::ffi::c_void;
 use std::os::fd::BorrowedFd;
-use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 
@@ -16,11 +16,21 @@ pub const HUGE: usize = 2 << 20;
 pub const ADVISED_MIN: usize = 4 << 20;
 
 /// `never` is the administrator's word against huge pages of any kind, also against those that are asked
-/// for by name (Documentation/admin-guide/mm/transhuge.rst). Read once.
-static ALLOWED: LazyLock<bool> = LazyLock::new(|| {
-    let said = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
-    rustix::param::page_size() == 4096 && said.is_ok_and(|said| !said.contains("[never]"))
-});
+/// for by name (Documentation/admin-guide/mm/transhuge.rst). Read at the first large block.
+fn is_allowed() -> bool {
+    static SAID: AtomicU8 = AtomicU8::new(0);
+    // Two threads may both look; they find the same, and nothing is ordered by it. No lock: a fork may come between.
+    match SAID.load(Ordering::Relaxed) {
+        0 => {
+            let said = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
+            let allowed =
+                rustix::param::page_size() == 4096 && said.is_ok_and(|said| !said.contains("[never]"));
+            SAID.store(1 + u8::from(allowed), Ordering::Relaxed);
+            allowed
+        }
+        said => said == 2,
+    }
+}
 
 /// The whole huge pages inside a range of addresses.
 fn inside(at: usize, len: usize) -> Option<(usize, usize)> {
@@ -46,32 +56,26 @@ pub(crate) fn map(
     unsafe { rustix::mm::mmap(std::ptr::null_mut(), len, protection, flags, fd, 0) }
 }
 
-/// None: there is no room, or the file cannot be mapped like that; a plain mapping says why.
+/// Looks for a place, leaves it, and maps there unless another thread was quicker. None: there is no place, or the
+/// file cannot be mapped like that; a plain mapping says why.
 fn map_aligned(
     fd: BorrowedFd<'_>,
     len: usize,
     protection: ProtFlags,
     flags: MapFlags,
 ) -> Option<*mut c_void> {
-    let len = len.checked_next_multiple_of(rustix::param::page_size())?;
-    let room = len.checked_add(HUGE)?;
+    let room = len.checked_next_multiple_of(rustix::param::page_size())?.checked_add(HUGE)?;
     let reserve = MapFlags::PRIVATE | MapFlags::NORESERVE;
     // SAFETY: a new mapping at an address of the kernel's choice overlays nothing.
     let start =
         unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), room, ProtFlags::empty(), reserve) }
             .ok()?;
-    let skipped = (start as usize).wrapping_neg() & (HUGE - 1);
-    let at = start.wrapping_byte_add(skipped);
-    // SAFETY: inside the room made above, which is nobody else's.
-    let mapped = unsafe { rustix::mm::mmap(at, len, protection, flags | MapFlags::FIXED, fd, 0) };
-    let (kept_from, kept) = if mapped.is_ok() { (skipped, len) } else { (0, 0) };
-    for (from, to) in [(0, kept_from), (kept_from + kept, room)] {
-        if from < to {
-            // SAFETY: the part of that room before, or behind, what was mapped over it.
-            let _ = unsafe { rustix::mm::munmap(start.wrapping_byte_add(from), to - from) };
-        }
-    }
-    mapped.ok()
+    // SAFETY: exactly the mapping made above, which nobody else knows.
+    unsafe { rustix::mm::munmap(start, room) }.ok()?;
+    let at = start.wrapping_byte_add((start as usize).wrapping_neg() & (HUGE - 1));
+    // SAFETY: it overlays nothing: where something is by now it fails, and a kernel before 4.17 takes the address for
+    // a hint.
+    unsafe { rustix::mm::mmap(at, len, protection, flags | MapFlags::FIXED_NOREPLACE, fd, 0) }.ok()
 }
 
 /// Takes the whole huge pages inside new memory of an owner's mapping of a memfd. To be populated after it: this may
@@ -80,7 +84,7 @@ fn map_aligned(
 /// # Safety
 /// The range is the caller's mapping.
 pub(crate) unsafe fn take(at: *mut u8, len: usize) {
-    let Some((start, len)) = inside(at as usize, len).filter(|_| *ALLOWED) else { return };
+    let Some((start, len)) = inside(at as usize, len).filter(|_| is_allowed()) else { return };
     let page = rustix::param::page_size();
     for first in (start..start + len).step_by(HUGE) {
         let first = at.wrapping_add(first - at as usize).cast();

@@ -126,13 +126,25 @@ impl State {
                 end => end,
             };
             let chunk = end.min(segment.map.len() as u64) - from;
-            if let Err(errno) =
-                segment::populate(segment.fd.as_fd(), &segment.map, from as usize, chunk as usize)
-            {
-                self.classes[class].free.push(block);
-                let why = format!("no memory for a block of {bytes} bytes: {errno}");
-                return Err(if self.used == 0 { Short::Never(why) } else { Short::Wait });
-            }
+            let take = |bytes: u64| {
+                segment::populate(segment.fd.as_fd(), &segment.map, from as usize, bytes as usize)
+                    .map(|()| bytes)
+            };
+            let taken = match take(chunk) {
+                // Not for want of what lies behind it.
+                Err(_) if chunk > bytes => take(bytes),
+                taken => taken,
+            };
+            let chunk = match taken {
+                Ok(chunk) => chunk,
+                Err(errno) => {
+                    self.classes[class].free.push(block);
+                    return Err(match self.shortage(bytes) {
+                        Short::Wait => Short::Wait,
+                        _ => Short::Never(format!("no memory for a block of {bytes} bytes: {errno}")),
+                    });
+                }
+            };
             for id in &segment.blocks {
                 let row = &mut self.rows[*id as usize];
                 row.warm |= row.offset >= from && row.offset + bytes <= from + chunk;
