@@ -81,6 +81,20 @@ def ipc_flow(zmq, sockets, ipc):
     return push, pull
 
 
+@ours
+def test_arena_is_made_by_the_first_large_send(ipc_flow):
+    push, pull = ipc_flow
+    for size in (0, 1, 4096):
+        push.send(bytes(size))
+        assert pull.recv() == bytes(size)
+    assert (push.stats()["arena_bytes"], push.stats()["arena_grown"]) == (0, 0)
+    push.send(bytes(4097))
+    assert pull.recv() == bytes(4097)
+    assert push.stats()["arena_grown"] == 1
+    assert push.stats()["arena_bytes"] > 0
+    assert pull.stats()["arena_bytes"] == 0
+
+
 # --- what alloc refuses ------------------------------------------------------------------------------------
 
 
