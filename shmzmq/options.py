@@ -337,8 +337,8 @@ _CONNECTION_ROWS: Final = (
     # On the wire in tenths of a second, 16 bit unsigned (RFC 37, PING): -99 is cut to 0 and so is allowed.
     _row(_S.HEARTBEAT_TTL, "how long the peer may hear nothing before it gives up; 0 = for ever", unit=_MS,
          minimum=-99, maximum=6553599, step=100, default=0, effect=_NEXT),
-    _row(_S.HEARTBEAT_TIMEOUT, "how long to wait for a PONG; -1 reads as HEARTBEAT_IVL", unit=_MS, minimum=0,
-         default=-1, effect=_NEXT),
+    _row(_S.HEARTBEAT_TIMEOUT, "how long to wait for a PONG; -1: as long as HEARTBEAT_IVL", unit=_MS,
+         minimum=0, default=-1, effect=_NEXT),
     _row(_S.USE_FD, "bind on this listening descriptor; -1 = make one", unit="file descriptor", minimum=-1,
          default=-1, effect=_NEXT),
     _row(_S.METADATA, "property shown to peers in the handshake; draft", unit="bytes", form="X-name:value",
