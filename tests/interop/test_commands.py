@@ -1,4 +1,4 @@
-"""ERROR, PING and PONG on the wire: what we say, and what a peer's cost it.
+"""ERROR, PING and PONG on the wire, and the most frames of a message: what we say, and what a peer's cost it.
 
 The other end is a raw peer, in both roles, over tcp and over ZMTP on ipc. Source: RFC 37 (ZMTP 3.1), ERROR,
 PING, PONG; zmq_setsockopt(3), ZMQ_HEARTBEAT_IVL, _TIMEOUT and _TTL.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import wire
-from wire import GREETING_BYTES, MORE, command, greeting, message, ready, resolved
+from wire import GREETING_BYTES, LONG, MORE, command, frame, greeting, header, message, ready, resolved
 
 from kit import CAP_MS, expect, expect_error, expect_nothing, wait_until
 from watching import expect_doubled
@@ -294,3 +294,43 @@ def test_flood_of_pings_from_who_does_not_read_takes_no_memory(zmq, sockets, joi
             numbers.append(int(heard.body))
     assert numbers == list(range(sent))
     assert pongs < 40
+
+
+# --- the most frames of a message --------------------------------------------------------------------------
+
+MOST = 65_536
+LAST = {"small": b"end", "large": bytes(range(256)) * 1200}
+
+
+@pytest.mark.parametrize("last", LAST)
+def test_message_of_as_many_frames_as_may_be_is_delivered(meet, last):
+    """Twice, so that the count is known to begin anew; an implementation's limit, see the migration page."""
+    pull, line = meet("PULL")
+    line.shake_hands(b"PUSH")
+    said = frame(b"", MORE) * (MOST - 2) + frame(LAST["large"], MORE) + frame(LAST[last])
+    line.say(said * 2)
+    for _ in range(2):
+        heard = pull.recv_multipart()
+        assert len(heard) == MOST
+        assert heard[-2:] == [LAST["large"], LAST[last]]
+
+
+@pytest.mark.shmzmq_only("libzmq takes any number of frames")
+@pytest.mark.parametrize("last", ["small", "large", "large, and not all there"])
+def test_message_of_one_frame_more_costs_the_connection(zmq, sockets, join, told, last):
+    pull = sockets(zmq.PULL, reconnect_ivl=NOT_SOON)
+    line, other = join(pull), join(pull)
+    for each in (line, other):
+        each.shake_hands(b"PUSH")
+    following = told(pull, "BROKEN", "DISCONNECTED")
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        line.say(message(b"before") + frame(LAST["large"], MORE) + frame(b"", MORE) * (MOST - 1))
+        line.say(frame(LAST[last]) if last in LAST else header(LONG, 1 << 20) + b"begin")
+    line.wait_closed()
+    expect(pull, b"before")
+    assert following() == ("BROKEN", f"peer sent a message of more than {MOST} frames")
+    assert following()[0] == "DISCONNECTED"
+    assert pull.stats()["protocol_errors"] == 1
+    other.say(message(b"fence"))
+    expect(pull, b"fence")
+    expect_nothing(pull)
