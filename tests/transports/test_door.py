@@ -10,13 +10,14 @@ import contextlib
 import resource
 import select
 import socket as system_socket
+import struct
 import subprocess
 import sys
 import textwrap
 
 import pytest
 
-from kit import CAP, expect, wait_until
+from kit import CAP, expect, path_of, wait_until
 
 PLACES = 1024  # door.rs
 PAUSE = 0.1  # listener.rs
@@ -33,9 +34,31 @@ def many_fds():
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def dial(endpoint):
+@pytest.fixture(params=["tcp", "ipc"])
+def transport(request):
+    return request.param
+
+
+def dial(endpoint, source="127.0.0.1"):
+    """A raw connection; over tcp from that address of this host."""
+    if endpoint.startswith("ipc://"):
+        wire = system_socket.socket(system_socket.AF_UNIX)
+        # Not a time-out of Python's: a connect that does not wait is refused by a backlog that is full.
+        wire.setsockopt(system_socket.SOL_SOCKET, system_socket.SO_SNDTIMEO, struct.pack("ll", int(CAP), 0))
+        wire.connect(path_of(endpoint))
+        wire.settimeout(CAP)
+        return wire
     host, port = endpoint.removeprefix("tcp://").rsplit(":", 1)
-    return system_socket.create_connection((host, int(port)), timeout=CAP)
+    return system_socket.create_connection((host, int(port)), timeout=CAP, source_address=(source, 0))
+
+
+def stand(crowd, endpoint, count, source="127.0.0.1"):
+    """So many connections that stand in the door, one after the other, and say nothing."""
+    wires = []
+    for _ in range(count):
+        wires.append(crowd.enter_context(dial(endpoint, source)))
+        assert wires[-1].recv(10), "a greeting says that it was let in"
+    return wires
 
 
 def is_closed(wire):
@@ -50,12 +73,11 @@ def is_closed(wire):
 
 @pytest.mark.slow
 @pytest.mark.shmzmq_only("libzmq lets everybody stand in its door until HANDSHAKE_IVL is over")
-def test_who_says_nothing_longest_makes_room_for_who_comes(zmq, sockets, many_fds):
+def test_who_says_nothing_longest_makes_room_for_who_comes(zmq, sockets, endpoint, many_fds):
     pull = sockets(zmq.PULL)
-    pull.bind("tcp://127.0.0.1:*")
-    endpoint = pull.last_endpoint.decode()
+    pull.bind(endpoint)
     with contextlib.ExitStack() as silent:
-        wires = [silent.enter_context(dial(endpoint)) for _ in range(PLACES)]
+        wires = stand(silent, endpoint, PLACES)
         assert not is_closed(wires[0])
         push = sockets(zmq.PUSH)
         push.connect(endpoint)
@@ -67,18 +89,37 @@ def test_who_says_nothing_longest_makes_room_for_who_comes(zmq, sockets, many_fd
 
 
 @pytest.mark.slow
+@pytest.mark.shmzmq_only("libzmq lets everybody stand in its door until HANDSHAKE_IVL is over")
+def test_who_fills_the_door_pushes_out_only_its_own(zmq, sockets, tcp, many_fds):
+    """Sources are addresses: few of one came first and stay, however many come from another."""
+    pull = sockets(zmq.PULL)
+    pull.bind(tcp)
+    others, more = 8, 32
+    with contextlib.ExitStack() as silent:
+        few = stand(silent, tcp, others, "127.0.0.2")
+        crowd = stand(silent, tcp, PLACES - others + more)
+        few += stand(silent, tcp, others, "127.0.0.2")
+        goes = more + others
+        wait_until(lambda: pull.stats()["handshakes_failed"] == goes, "as many to go as came too many")
+        wait_until(lambda: all(map(is_closed, crowd[:goes])), "the longest of the crowd to go")
+        assert not any(map(is_closed, few + crowd[goes:]))
+
+
+@pytest.mark.slow
 @pytest.mark.shmzmq_only("libzmq tells no event here, and spins")
-def test_running_out_of_fds_pauses_a_listener_and_ends_nothing(zmq, backend):
-    """The listener says so, pauses however many knock, and goes on when fds are free."""
+def test_running_out_of_fds_pauses_a_listener_and_ends_nothing(zmq, backend, sockets, endpoint):
+    """The listener says so, pauses however many knock, serves who is there, and goes on when fds are free."""
     program = f"""
         import resource, sys, time
         import {backend} as zmq
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
         context = zmq.Context()
         pull = context.socket(zmq.PULL)
-        pull.bind("tcp://127.0.0.1:*")
+        pull.rcvtimeo = 20000
+        pull.bind({endpoint!r})
         monitor = pull.get_monitor_socket(zmq.EVENT_ACCEPT_FAILED)
-        print(pull.last_endpoint.decode(), flush=True)
+        print("bound", flush=True)
+        print(pull.recv().decode(), flush=True)
         monitor.rcvtimeo = 5000
         failed = monitor.recv_multipart()
         print("failed", int.from_bytes(failed[0][2:], "little"), flush=True)
@@ -90,8 +131,11 @@ def test_running_out_of_fds_pauses_a_listener_and_ends_nothing(zmq, backend):
             monitor.recv_multipart()
         lasted, used = time.monotonic() - began, time.process_time() - used
         print("again", lasted, used / lasted, flush=True)
-        pull.rcvtimeo = 20000
         print(pull.recv().decode(), flush=True)
+        print(pull.recv().decode(), flush=True)
+        monitor.close()
+        pull.close()
+        context.term()
     """
     child = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(program)],
@@ -100,7 +144,11 @@ def test_running_out_of_fds_pauses_a_listener_and_ends_nothing(zmq, backend):
         text=True,
     )
     try:
-        endpoint = child.stdout.readline().strip()
+        assert child.stdout.readline().strip() == "bound"
+        early, late = (sockets(zmq.PUSH) for _ in range(2))
+        early.connect(endpoint)
+        early.send(b"before")
+        assert child.stdout.readline().strip() == "before"
         with contextlib.ExitStack() as silent:
             for _ in range(90):
                 silent.enter_context(dial(endpoint))
@@ -110,14 +158,11 @@ def test_running_out_of_fds_pauses_a_listener_and_ends_nothing(zmq, backend):
             assert word == "again"
             assert float(lasted) > 7 * PAUSE, "each who knocked has its own pause"
             assert float(share) < 0.25, "a pause is no spin"
-        context = zmq.Context()
-        push = context.socket(zmq.PUSH)
-        push.linger = int(4 * CAP * 1000)
-        push.connect(endpoint)
-        push.send(b"after all")
+            early.send(b"meanwhile")
+            assert child.stdout.readline().strip() == "meanwhile"
+        late.connect(endpoint)
+        late.send(b"after all")
         assert child.stdout.readline().strip() == "after all"
-        push.close()
-        context.term()
         assert child.wait(CAP) == 0
     finally:
         child.kill()
