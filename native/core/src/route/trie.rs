@@ -131,8 +131,13 @@ impl<V> Trie<V> {
 
     /// The value of exactly this prefix.
     pub fn get_mut(&mut self, prefix: &[u8]) -> Option<&mut V> {
-        let (_, node) = self.path(prefix)?;
-        self.nodes[node].value.as_mut()
+        let (mut at, mut rest) = (ROOT, prefix);
+        while let Some(&first) = rest.first() {
+            let place = self.child(at, first).ok()?;
+            at = self.nodes[at].children[place].1 as usize;
+            rest = rest.strip_prefix(&*self.nodes[at].edge)?;
+        }
+        self.nodes[at].value.as_mut()
     }
 
     /// Takes the prefix out.

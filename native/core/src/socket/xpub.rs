@@ -216,19 +216,20 @@ impl XPub {
             && peer.topics.remove(topic)
         {
             peer.bytes -= topic.len();
-            self.strike(slot, topic);
+            return self.strike(slot, topic);
         }
         self.topics.get_mut(topic).is_none()
     }
 
-    /// Takes the peer from the topic's list.
-    fn strike(&mut self, slot: usize, topic: &[u8]) {
-        if let Some(slots) = self.topics.get_mut(topic) {
-            slots.retain(|other| *other != slot);
-            if slots.is_empty() {
-                self.topics.remove(topic);
-            }
+    /// Takes the peer from the topic's list. True: nobody is left in it.
+    fn strike(&mut self, slot: usize, topic: &[u8]) -> bool {
+        let Some(slots) = self.topics.get_mut(topic) else { return true };
+        slots.retain(|other| *other != slot);
+        let gone = slots.is_empty();
+        if gone {
+            self.topics.remove(topic);
         }
+        gone
     }
 
     /// The peer is gone: so are its subscriptions, and the program hears of it.
@@ -240,9 +241,11 @@ impl XPub {
         for pending in &mut self.pending {
             pending.slot = pending.slot.filter(|of| *of != slot);
         }
-        for topic in peer.topics {
-            self.strike(slot, &topic);
-            let gone = self.topics.get_mut(&topic).is_none();
+        // In their order, in which neighbours in the tree follow each other: everybody waits for this.
+        let mut topics: Vec<Topic> = peer.topics.into_iter().collect();
+        topics.sort_unstable();
+        for topic in topics {
+            let gone = self.strike(slot, &topic);
             if !self.manual && !self.mute && (gone || self.verbose_cancel) {
                 self.notify(core, CANCEL, &topic, None);
             }
