@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 import wire
-from wire import GREETING_BYTES, command, greeting, ready, resolved
+from wire import GREETING_BYTES, command, greeting, message, ready, resolved
 
-from kit import drain, expect, refused, wait_until
+from kit import CAP, drain, expect, refused, wait_until
 
 TOPIC_BYTES = 64 * 1024  # traffic.rs: the longest
 TOPICS_MAX, TOPICS_BYTES_MAX = 1_000_000, 64 << 20  # xpub.rs: of one peer
 PENDING_BYTES_MAX = 64 << 20  # xpub.rs: announcements that wait for the program
+WAITING_MAX, WAITING_BYTES_MAX = 1_000_000, 64 << 20  # inbound.rs: what waits for a publisher's next call
 
 
 def subscribe(topic):
@@ -263,3 +264,74 @@ def test_announcements_that_no_program_takes_have_a_limit_and_the_oldest_go(zmq,
         assert socket.stats()["discarded_notification"] == 2 * pairs + 1 - len(announced)
         assert line.hear_message() == [b"last"]
         serve(socket, good)
+
+
+# Nothing here goes beyond what a peer may subscribe to, or what a frame may hold.
+UPSTREAM = {
+    "subscriptions": (b"SUB", lambda topic: subscribe(topic) + cancel(topic)),
+    "messages": (b"XSUB", lambda body: message(body) * 2),
+}
+
+
+class Flood:
+    """The same bytes again and again, as many as the other side takes."""
+
+    def __init__(self, line, said):
+        self.peer, self.said, self.total = line.peer, said, 0
+
+    def is_taken(self, least, within):
+        """Say on until so many bytes were taken, no half of a run. False: it takes no more for now."""
+        self.peer.settimeout(within)
+        try:
+            while self.total < least or self.total % len(self.said):
+                self.total += self.peer.send(self.said[self.total % len(self.said) :])
+        except (TimeoutError, BlockingIOError):
+            return False
+        return True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", UPSTREAM)
+@pytest.mark.shmzmq_only("libzmq reads no more subscriptions than its HWM until the application makes a call")
+def test_what_waits_for_a_publisher_that_makes_no_call_has_a_limit(zmq, publisher, kind):
+    """The connection stalls, as at a high-water mark, and goes on when the publisher does."""
+    socket, good = publisher("XPUB", rcvbuf=1 << 17)  # or the kernel may take half as much again (tcp(7))
+    peer, pair_of = UPSTREAM[kind]
+    with wire.dial(resolved(socket)) as line:
+        line.shake_hands(peer)
+        flood = Flood(line, pair_of(next(large_topics())))
+        assert not flood.is_taken(WAITING_BYTES_MAX * 3 // 2, 0.3)
+        assert flood.total < WAITING_BYTES_MAX * 5 // 4  # with what two kernels hold
+
+        def all_is_taken():
+            serve(socket, good)
+            drain(socket, zmq.DONTWAIT)
+            return flood.is_taken(WAITING_BYTES_MAX * 3 // 2, 0)
+
+        wait_until(all_is_taken, "the publisher to take it all", 2 * CAP)
+        line.peer.settimeout(CAP)
+        line.say(subscribe(b"last"))
+        expect_served(socket, line, b"last")
+
+
+@pytest.mark.slow
+@pytest.mark.not_over("tcp", "two kernels may hold as many")
+@pytest.mark.shmzmq_only("libzmq reads no more subscriptions than its HWM until the application makes a call")
+def test_so_many_subscriptions_wait_for_a_publisher_that_makes_no_call(publisher):
+    socket, good = publisher("PUB")
+    run = (subscribe(b"a") + cancel(b"a")) * 5000
+    limit = len(run) * WAITING_MAX // 10_000
+    with wire.dial(resolved(socket)) as line:
+        line.shake_hands(b"SUB")
+        flood = Flood(line, run)
+        assert not flood.is_taken(limit * 3 // 2, 0.3)
+        assert flood.total < limit * 5 // 4
+
+        def all_is_taken():
+            serve(socket, good)
+            return flood.is_taken(limit * 3 // 2, 0)
+
+        wait_until(all_is_taken, "the publisher to take it all", 2 * CAP)
+        line.peer.settimeout(CAP)
+        line.say(subscribe(b"last"))
+        expect_served(socket, line, b"last")

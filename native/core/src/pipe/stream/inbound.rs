@@ -15,8 +15,9 @@ use crate::pipe::Read;
 use crate::pipe::ring::State;
 use crate::socket::xsub::{CANCEL, SUBSCRIPTION};
 
-/// Subscriptions that may wait for a publisher that does not look: they obey no high-water mark.
+/// Subscriptions that may wait for a publisher that does not look, and their bytes: they obey no high-water mark.
 const SUBSCRIPTIONS_MAX: u64 = 1_000_000;
+const SUBSCRIPTION_BYTES_MAX: usize = 64 << 20;
 /// So many waits in a row, none of them long after the last, are a program that reads by itself.
 const STREAK: u32 = 2;
 /// An emptied buffer of more than this is not kept for a connection that went quiet.
@@ -49,11 +50,21 @@ impl InPiece {
             InPiece::Frame { more, .. } => u64::from(!more),
         }
     }
+
+    /// What it takes of memory.
+    fn bytes(&self) -> usize {
+        match self {
+            InPiece::Run(run) => run.bytes.capacity(),
+            InPiece::Frame { payload, .. } => payload.bytes().len(),
+        }
+    }
 }
 
 pub struct Inbound {
     pieces: VecDeque<InPiece>,
     messages: u64,
+    /// Of the pieces, at a publisher.
+    bytes: usize,
     pub(super) reader: End,
     rcvhwm: i64,
     publishes: bool,
@@ -75,6 +86,7 @@ impl Inbound {
         Inbound {
             pieces: VecDeque::new(),
             messages: 0,
+            bytes: 0,
             reader,
             rcvhwm,
             publishes,
@@ -93,6 +105,15 @@ impl Inbound {
             1.. if !self.conflates && !self.closed => self.rcvhwm as u64,
             _ => u64::MAX,
         }
+    }
+
+    fn has_room(&self) -> bool {
+        self.closed || self.messages < self.limit() && self.bytes < SUBSCRIPTION_BYTES_MAX
+    }
+
+    /// The engine that stopped reading goes on.
+    fn is_half_empty(&self) -> bool {
+        self.messages <= self.limit() / 2 && self.bytes <= SUBSCRIPTION_BYTES_MAX / 2
     }
 
     /// The connection may be quiet for long.
@@ -115,6 +136,9 @@ impl Inbound {
             return;
         }
         self.messages += messages;
+        if self.publishes {
+            self.bytes += piece.bytes();
+        }
         self.pieces.push_back(piece);
     }
 }
@@ -142,7 +166,7 @@ impl Stream {
             }
         }
         let reader = if std::mem::take(&mut input.asleep) { Some(input.reader.clone()) } else { None };
-        let goes_on = input.messages < input.limit();
+        let goes_on = input.has_room();
         input.stalled = stalls && !goes_on;
         self.filled.store(true, Ordering::Relaxed);
         self.heard.store(true, Ordering::Relaxed);
@@ -209,7 +233,7 @@ impl StreamIn {
     pub fn set_rcvhwm(&mut self, rcvhwm: i64) {
         let mut input = self.shared.input.lock();
         input.rcvhwm = rcvhwm;
-        let resumes = input.stalled && input.messages < input.limit();
+        let resumes = input.stalled && input.has_room();
         input.stalled &= !resumes;
         drop(input);
         if resumes {
@@ -288,7 +312,10 @@ impl StreamIn {
             input.spare = emptied;
         }
         input.messages -= piece.messages();
-        let resumes = input.stalled && input.messages <= input.limit() / 2;
+        if input.publishes {
+            input.bytes -= piece.bytes();
+        }
+        let resumes = input.stalled && input.is_half_empty();
         input.stalled &= !resumes;
         drop(input);
         self.current = Some(piece);
