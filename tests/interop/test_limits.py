@@ -1,7 +1,7 @@
 """What a peer may cost that says nothing wrong, only too little or too much.
 
 Raw wires stand for such peers. A peer has no place in routing before its handshake is over (CVE-2020-15166
-was that it had); it subscribes to so much and no more. Each limit
+was that it had); it subscribes to so much and no more; it hands over no fds that nobody asked for. Each limit
 costs its own connection, and whoever means well is served all the time.
 """
 
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
+import socket as posix
 from pathlib import Path
 
 import pytest
@@ -335,3 +337,48 @@ def test_so_many_subscriptions_wait_for_a_publisher_that_makes_no_call(publisher
         line.peer.settimeout(CAP)
         line.say(subscribe(b"last"))
         expect_served(socket, line, b"last")
+
+
+# --- fds ---------------------------------------------------------------------------------------------------
+
+FDS = {
+    "5 with the greeting": [(greeting(), 5)],
+    "253 with the greeting": [(greeting(), 253)],  # unix(7): the most at a time
+    "1 with the greeting": [(greeting(), 1)],
+    "4 with half a greeting": [(greeting()[:20], 4)],
+    "4 with each half": [(greeting()[:20], 4), (greeting()[20:], 4)],
+    "3 with READY": [(greeting(), 0), (ready(b"PUSH"), 3)],
+    "5 after the handshake": [(greeting() + ready(b"PUSH"), 0), (command(b"WHAT"), 5)],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transport", ["ipc"], indirect=True)
+@pytest.mark.parametrize("fds", FDS.values(), ids=FDS)
+def test_fds_that_nobody_asked_for_are_not_kept(zmq, sockets, new_endpoint, transport, fds):
+    """However long who sent them stays: 200 connections at a time."""
+    pull, push = sockets(zmq.PULL), sockets(zmq.PUSH)
+    pull.bind(new_endpoint(transport))
+    push.connect(resolved(pull))
+    with contextlib.ExitStack() as stack:
+        gift = os.memfd_create("gift", os.MFD_CLOEXEC)
+        stack.callback(os.close, gift)
+        for number in range(200):
+            line = stack.enter_context(wire.dial(resolved(pull)))
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                for said, count in fds:
+                    posix.send_fds(line.peer, [said], [gift] * count)
+                    line.wait_taken()
+            line.hear(10)  # it was accepted
+            if number % 20 == 0:
+                push.send(b"%d" % number)
+                expect(pull, b"%d" % number)
+        wait_until(lambda: handles("gift") == 1, "what nobody asked for to be closed")
+    push.send(b"after")
+    expect(pull, b"after")
+
+
+def handles(name):
+    """How many fds of this process are that memfd."""
+    links = [Path("/proc/self/fd", fd) for fd in os.listdir("/proc/self/fd")]
+    return sum(link.is_symlink() and os.readlink(link) == f"/memfd:{name} (deleted)" for link in links)

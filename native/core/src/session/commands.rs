@@ -40,10 +40,15 @@ impl Session {
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(format!("cannot receive: {errno}").into()),
             };
+            // The first that a connecter sends are those of its ACCEPT.
+            let early = self.address.is_none() && matches!(link.phase, Phase::Hello);
+            if early && dropped {
+                return Err("peer sends fds that no command asks for".into());
+            }
             if dropped {
                 link.lose_fds()?;
             }
-            if link.fds.len() > FDS_AHEAD {
+            if link.fds.len() > if early { 0 } else { FDS_AHEAD } {
                 return Err("peer sends fds that no command asks for".into());
             }
             link.inbound.feed(&buffer[..bytes]);
