@@ -6,8 +6,10 @@ Source: zmq_socket_monitor(3). Where that page is silent, libzmq 4.3.5 over ipc 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import importlib
+import resource
 
 import pytest
 
@@ -164,34 +166,45 @@ FAILED_BY_PROTOCOL = {
 }
 
 
+both = pytest.mark.parametrize("transport", ["ipc", "tcp"])
+
+
+def but_delayed(zmq):
+    """A mask: over tcp a connecter is told first that the kernel is at it."""
+    return zmq.EVENT_ALL & ~zmq.EVENT_CONNECT_DELAYED
+
+
+@both
 @pytest.mark.parametrize("said", FAILED_BY_PROTOCOL)
-def test_a_peer_that_breaks_the_protocol_in_the_handshake_fails_it(zmq, sockets, watch, ipc, said):
+def test_a_peer_that_breaks_the_protocol_in_the_handshake_fails_it(zmq, sockets, watch, endpoint, said):
     spoken, code = FAILED_BY_PROTOCOL[said]
     pull = sockets(zmq.PULL)
-    pull.bind(ipc)
+    pull.bind(endpoint)
     events = watch(pull)
-    with dial(ipc) as peer:
+    with dial(endpoint) as peer:
         peer.sendall(spoken)
         accepted, failed, gone = events.names("ACCEPTED", "HANDSHAKE_FAILED_PROTOCOL", "DISCONNECTED")
-    assert failed[1:] == (code, ipc)
+    assert failed[1:] == (code, endpoint)
     assert gone.value == accepted.value
 
 
+@both
 @pytest.mark.parametrize("said", FAILED_BY_PROTOCOL)
-def test_a_connecter_tells_what_its_listener_broke(zmq, sockets, watch, ipc, said):
+def test_a_connecter_tells_what_its_listener_broke(zmq, sockets, watch, endpoint, said):
     spoken, code = FAILED_BY_PROTOCOL[said]
     push = sockets(zmq.PUSH)
-    events = watch(push)
-    with listen(ipc) as listener:
-        push.connect(ipc)
+    events = watch(push, but_delayed(zmq))
+    with listen(endpoint) as listener:
+        push.connect(endpoint)
         peer, _ = listener.accept()
         with peer:
             peer.sendall(spoken)
             connected, failed, gone = events.names("CONNECTED", "HANDSHAKE_FAILED_PROTOCOL", "DISCONNECTED")
-    assert failed[1:] == (code, ipc)
+    assert failed[1:] == (code, endpoint)
     assert gone.value == connected.value
 
 
+@both
 @pytest.mark.parametrize(
     "spoken",
     [
@@ -202,37 +215,41 @@ def test_a_connecter_tells_what_its_listener_broke(zmq, sockets, watch, ipc, sai
     ],
     ids=["a type that does not fit", "no type at all", "metadata that is none", "ERROR"],
 )
-def test_a_peer_that_does_not_fit_is_disconnected_without_another_event(zmq, sockets, watch, ipc, spoken):
+def test_a_peer_that_does_not_fit_is_disconnected_without_another_event(
+    zmq, sockets, watch, endpoint, spoken
+):
     pull = sockets(zmq.PULL)
-    pull.bind(ipc)
+    pull.bind(endpoint)
     events = watch(pull)
-    with dial(ipc) as peer:
+    with dial(endpoint) as peer:
         peer.sendall(GREETING)
         hear_greeting(peer)
         peer.sendall(spoken)
         events.names("ACCEPTED", "DISCONNECTED")
 
 
+@both
 @pytest.mark.parametrize(
     "spoken", [b"", GREETING[:20], GREETING], ids=["nothing", "half a greeting", "greeting"]
 )
-def test_a_peer_that_leaves_in_the_handshake_fails_it_with_an_errno(zmq, sockets, watch, ipc, spoken):
+def test_a_peer_that_leaves_in_the_handshake_fails_it_with_an_errno(zmq, sockets, watch, endpoint, spoken):
     pull = sockets(zmq.PULL)
-    pull.bind(ipc)
+    pull.bind(endpoint)
     events = watch(pull)
-    with dial(ipc) as peer:
+    with dial(endpoint) as peer:
         peer.sendall(spoken)
     accepted, failed, gone = events.names("ACCEPTED", "HANDSHAKE_FAILED_NO_DETAIL", "DISCONNECTED")
     assert failed.value in (errno.ECONNRESET, errno.EPIPE)
-    assert failed.endpoint == ipc
+    assert failed.endpoint == endpoint
     assert gone.value == accepted.value
 
 
-def test_a_connecter_whose_listener_leaves_tries_again(zmq, sockets, watch, ipc):
+@both
+def test_a_connecter_whose_listener_leaves_tries_again(zmq, sockets, watch, endpoint):
     push = sockets(zmq.PUSH)
-    events = watch(push)
-    with listen(ipc) as listener:
-        push.connect(ipc)
+    events = watch(push, but_delayed(zmq))
+    with listen(endpoint) as listener:
+        push.connect(endpoint)
         listener.accept()[0].close()
         _c, failed, _d, _r = events.names(
             "CONNECTED", "HANDSHAKE_FAILED_NO_DETAIL", "DISCONNECTED", "CONNECT_RETRIED"
@@ -240,15 +257,47 @@ def test_a_connecter_whose_listener_leaves_tries_again(zmq, sockets, watch, ipc)
     assert failed.value in (errno.ECONNRESET, errno.EPIPE)
 
 
+@both
 @pytest.mark.shmzmq_only("libzmq waits for the rest of what it takes for a ZMTP 1 frame, without a limit")
-def test_a_stranger_that_speaks_no_zmtp_fails_at_its_first_byte(zmq, sockets, watch, ipc):
+def test_a_stranger_that_speaks_no_zmtp_fails_at_its_first_byte(zmq, sockets, watch, endpoint):
     pull = sockets(zmq.PULL)
-    pull.bind(ipc)
+    pull.bind(endpoint)
     events = watch(pull)
-    with dial(ipc) as peer:
+    with dial(endpoint) as peer:
         peer.sendall(b"GET / HTTP/1.1\r\n")
         _a, failed, _d = events.names("ACCEPTED", "HANDSHAKE_FAILED_PROTOCOL", "DISCONNECTED")
     assert failed.value == zmq.PROTOCOL_ERROR_ZMTP_UNSPECIFIED
+
+
+PLACES = 1024  # native/core/src/door.rs
+
+
+@pytest.fixture
+def many_fds():
+    """Both ends of a full door are this process's."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 3 * PLACES
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        pytest.skip(f"this process may open {hard} files, {wanted} are needed")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@both
+@pytest.mark.slow
+@pytest.mark.shmzmq_only("libzmq makes no room for who comes")
+def test_a_handshake_that_makes_room_for_another_fails_with_an_errno(zmq, sockets, watch, endpoint, many_fds):
+    pull = sockets(zmq.PULL)
+    pull.bind(endpoint)
+    events = watch(pull)
+    with contextlib.ExitStack() as silent:
+        stand = [silent.enter_context(dial(endpoint)) and events.next() for _ in range(PLACES)]
+        assert {told.name for told in stand} == {"ACCEPTED"}
+        silent.enter_context(dial(endpoint))
+        _last, failed, gone = events.names("ACCEPTED", "HANDSHAKE_FAILED_NO_DETAIL", "DISCONNECTED")
+        assert failed[1:] == (errno.ECONNABORTED, endpoint)
+        assert gone == stand[0]._replace(name="DISCONNECTED")
 
 
 def test_a_plain_zmtp_peer_is_a_peer_like_any_other(zmq, sockets, watch, ipc):
