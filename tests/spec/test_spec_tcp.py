@@ -40,9 +40,9 @@ def port_of(endpoint: bytes | str) -> int:
 
 
 @contextlib.contextmanager
-def descriptor(fd: int):
+def descriptor(fd: int, family: int = posix.AF_INET):
     """The connection behind a number that an event told, as a socket object of its own."""
-    with posix.fromfd(fd, posix.AF_INET, posix.SOCK_STREAM) as connection:
+    with posix.fromfd(fd, family, posix.SOCK_STREAM) as connection:
         yield connection
 
 
@@ -139,6 +139,49 @@ def test_source_port_is_what_the_peer_sees(zmq, sockets, watch, new_endpoint):
     push.connect(f"tcp://127.0.0.3:{port};{tcp.removeprefix('tcp://')}")
     with descriptor(events.until("ACCEPTED")[-1].value) as connection:
         assert connection.getpeername() == ("127.0.0.3", port)
+
+
+STAYS = pytest.mark.shmzmq_only("libzmq's disconnect did not end this connection within seconds")
+
+
+@pytest.mark.parametrize("ends", ["the peer", pytest.param("we", marks=STAYS)])
+def test_source_port_is_that_of_the_next_connection_too(zmq, sockets, watch, new_endpoint, ends):
+    """Also while the kernel still has the last one in TIME_WAIT: that of whoever closed first."""
+    tcp, port = new_endpoint("tcp"), port_of(new_endpoint("tcp"))
+    push = sockets(zmq.PUSH, reconnect_ivl=10, handshake_ivl=1000)
+    connected = f"tcp://127.0.0.3:{port};{tcp.removeprefix('tcp://')}"
+    with listen(tcp) as listener:
+        push.connect(connected)
+        for _ in range(3):
+            peer, address = listener.accept()
+            with peer:
+                peer.settimeout(CAP)
+                assert address == ("127.0.0.3", port)
+                shake_hands(peer, b"PULL")
+                push.send(b"message")
+                assert hear(peer, 9) == b"\0\7message"
+                if ends == "we":
+                    push.disconnect(connected)
+                    assert hear(peer, 1) == b""
+            if ends == "we":
+                push.connect(connected)
+
+
+@needs_ipv6
+@pytest.mark.parametrize("source", ["[::1]:0", "[::1]:PORT"])
+def test_source_address_of_ipv6_is_what_the_peer_sees(zmq, sockets, watch, new_endpoint, source):
+    pull, push = sockets(zmq.PULL, ipv6=1), sockets(zmq.PUSH, ipv6=1)
+    events = watch(pull)
+    pull.bind("tcp://[::1]:*")
+    port = port_of(new_endpoint("tcp"))
+    target = pull.last_endpoint.decode().removeprefix("tcp://")
+    push.connect(f"tcp://{source.replace('PORT', str(port))};{target}")
+    with descriptor(events.until("ACCEPTED")[-1].value, posix.AF_INET6) as connection:
+        host, seen = connection.getpeername()[:2]
+    assert host == "::1"
+    assert seen == port or source.endswith(":0")
+    push.send(b"message")
+    expect(pull, b"message")
 
 
 # --- IPv6 --------------------------------------------------------------------------------------------------
