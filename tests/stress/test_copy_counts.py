@@ -74,10 +74,14 @@ def test_plain_send_and_recv_copy_once_in_and_once_out(counter, tmp_path):
     expect_copies(counted(copies.PLAIN, counter, tmp_path), sender=1, receiver=1)
 
 
-def test_frames_over_tcp_cross_without_a_copy_of_our_own(counter, tmp_path):
+@pytest.mark.parametrize("way", ["tcp", "ipc without rings"])
+def test_frames_over_a_stream_cross_without_a_copy_of_our_own(counter, tmp_path, monkeypatch, way):
     """The kernel takes all from the sender's memory and puts it into the frame, but for what one read
-    brought together with the frame's header."""
-    found = copies.count(rivals.named("shmzmq-tcp"), copies.FRAMES, counter, tmp_path)
+    brought together with the frame's header. Into a ring's arena the sender would copy once."""
+    if way != "tcp":
+        monkeypatch.setenv("SHMZMQ_IPC", "zmtp")
+    rival = rivals.named("shmzmq-tcp" if way == "tcp" else "shmzmq")
+    found = copies.count(rival, copies.FRAMES, counter, tmp_path)
     for one in (found.sender, *found.receivers):
         assert one.large_calls == 0
         assert one.copied_bytes < COUNTED * SIZE // 32, one
