@@ -379,6 +379,25 @@ def test_reconnect_stop_after_disconnect_gives_up_what_is_queued(zmq, sockets, e
         expect(pull, b"queued")
 
 
+@LINGERS
+@pytest.mark.parametrize("transport", ["ipc", "tcp"])
+def test_reconnect_stop_after_disconnect_makes_the_attempt_under_way_the_last(
+    stopping, endpoint, retried_often
+):
+    push, events = stopping(4)
+    with listen(endpoint) as listener:
+        push.connect(endpoint)
+        push.send(b"queued")
+        peer, _ = listener.accept()
+        with peer:
+            events.names("CONNECTED")
+            push.disconnect(endpoint)
+    events.names("HANDSHAKE_FAILED_NO_DETAIL", "DISCONNECTED")
+    wait_until(lambda: push.stats()["discarded_peer_gone"] == 1, "the message to be given up")
+    retried_often(endpoint)
+    assert not events.reader.poll(0)
+
+
 # --- authentication ----------------------------------------------------------------------------------------
 
 

@@ -126,6 +126,9 @@ impl Session {
     }
 
     pub(super) fn dial_later(&mut self, io: &mut Io, delay: Duration) -> Next {
+        if self.last_attempt {
+            return self.give_up();
+        }
         let at = Instant::now() + delay;
         self.dial_at = Some(at);
         io.call_at(at, self.token);

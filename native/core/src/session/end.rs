@@ -23,6 +23,7 @@ impl Session {
     pub fn on_stop(&mut self, io: &mut Io, linger: Option<Instant>) -> Next {
         let mut queued = self.slot.is_some_and(|slot| self.socket.queued(slot) > 0);
         if self.options().reconnect_stop & options::STOP_AFTER_DISCONNECT != 0 && !self.socket.is_closed() {
+            self.last_attempt = true;
             queued &= self.link.is_some();
         }
         let streams = self.is_streaming();

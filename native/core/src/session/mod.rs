@@ -93,6 +93,8 @@ pub struct Session {
     talk_until: Option<Instant>,
     /// The socket is closed: Some(deadline), None inside for ever.
     closed: Option<Option<Instant>>,
+    /// The endpoint was left, and RECONNECT_STOP says that what is under way then is not tried again.
+    last_attempt: bool,
     /// The type refused the connection.
     refused: bool,
 }
@@ -147,6 +149,7 @@ impl Session {
             arrived_look: None,
             talk_until: None,
             closed: None,
+            last_attempt: false,
             refused: false,
         }
     }
