@@ -710,6 +710,32 @@ def test_peer_that_answers_no_heartbeat_is_disconnected(zmq, sockets, watch, tcp
             pass  # it may have asked once more; the end comes
 
 
+@pytest.mark.slow
+def test_half_open_peer_is_given_up_before_another_heartbeat_is_due(zmq, sockets, watch, tcp):
+    """Detection within HEARTBEAT_TIMEOUT and a tenth after the PING without an answer, told by counting.
+
+    Eleven PINGs fit into the time-out, the first one with them; a twelfth would be due before the tenth is
+    over. A machine that is slow delays PINGs too, and none is sent by who has found out.
+    """
+    interval, timeout = 20, 210
+    pull = sockets(zmq.PULL, heartbeat_ivl=interval, heartbeat_timeout=timeout)
+    events = watch(pull)
+    pull.bind(tcp)
+    with dial(tcp) as peer:
+        shake_hands(peer, b"PUSH")
+        for _ in range(3):
+            assert hear_command(peer) == (b"PING", b"\0\0")
+            peer.sendall(command(b"PONG"))
+        peer.sendall(command(b"PING", b"\0\0"))  # the last word: what comes behind its PONG came after it
+        heard = []
+        while name := hear_command(peer)[0]:
+            heard.append(name)
+    after = heard[heard.index(b"PONG") + 1 :]
+    assert 2 <= len(after) <= timeout // interval + 1
+    assert set(after) == {b"PING"}
+    events.until("DISCONNECTED")
+
+
 def test_peer_that_answers_heartbeats_stays(zmq, sockets, watch, tcp):
     pull = sockets(zmq.PULL, heartbeat_ivl=10, heartbeat_timeout=CAP_MS)
     pull.bind(tcp)
