@@ -1,5 +1,5 @@
 # The verbs. CI calls these and nothing else; so can you.
-.PHONY: help develop test test-native loom lint format stubs wheel bench stress soak differential docs surface fuzz integration early
+.PHONY: help develop test test-native loom lint format stubs wheel bench stress soak differential docs surface fuzz integration detection early
 
 WHEEL_DIR ?= dist
 FUZZ_SECONDS ?= 60
@@ -63,6 +63,12 @@ early:  ## compile what test-native, loom, lint and fuzz will need, one file at 
 	CARGO_BUILD_JOBS=1 RUSTFLAGS="--cfg loom" cargo test -p shmzmq-shm --release --quiet --target-dir target/loom --test 'loom_*' --no-run
 	CARGO_BUILD_JOBS=1 python3 -m tools.fuzz --build
 	CARGO_BUILD_JOBS=1 cargo clippy --workspace --all-targets --quiet
+
+detection:  ## how soon a peer that went silent is noticed, here and by libzmq: half-open peers, then (as root) partitions
+	PYTHONPATH=tests python tests/interop/detection.py half-open 50 shmzmq
+	PYTHONPATH=tests python tests/interop/detection.py half-open 50 zmq
+	PYTHONPATH=tests python tests/interop/detection.py partitions 20 shmzmq
+	PYTHONPATH=tests python tests/interop/detection.py partitions 20 zmq
 
 integration:  ## Jupyter, tornado, ipyparallel and others on the wheel in WHEEL_DIR, in an environment without pyzmq
 	python -m tools.integration $(WHEEL_DIR)
