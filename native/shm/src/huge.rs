@@ -12,8 +12,10 @@ use rustix::mm::{Advice, MapFlags, ProtFlags};
 /// Bytes of a huge page where a page has 4 KiB.
 pub const HUGE: usize = 2 << 20;
 
-/// Memory of the program's is asked for in huge pages from here on, as numpy does.
-pub const ADVISED_MIN: usize = 4 << 20;
+/// Memory of the program's is asked for in huge pages from here on: the C library maps each such piece by itself and
+/// unmaps it when it is freed (mallopt(3), DEFAULT_MMAP_THRESHOLD_MAX). What comes from its heap would
+/// leave the advice behind for whatever is put there later.
+pub const ADVISED_MIN: usize = (32 << 20) + 1;
 
 /// `never` is the administrator's word against huge pages of any kind, also against those that are asked
 /// for by name (Documentation/admin-guide/mm/transhuge.rst). Read at the first large block.
