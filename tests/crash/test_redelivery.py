@@ -340,6 +340,13 @@ def test_successor_needs_no_longer_than_the_reconnect_interval_asks(story):
 # --- what is kept of binders that ended --------------------------------------------------------------------
 
 
+def possessions():
+    """Maps of segments, and fds but for the counters file, which comes a while after the first socket."""
+    now = Possessions()
+    fds = [target for target in now.fds.values() if not target.startswith("/dev/shm/shmzmq-")]
+    return len(now.segments), len(fds)
+
+
 @pytest.mark.parametrize("connecter", ["PUSH", "DEALER"])
 def test_connecter_that_never_reads_keeps_no_map_and_no_fd_of_binders_that_ended(
     zmq, sockets, new_context, ipc, connecter
@@ -357,8 +364,6 @@ def test_connecter_that_never_reads_keeps_no_map_and_no_fd_of_binders_that_ended
         binder.close()
         wait_until(lambda: sender.stats()["disconnected"] == len(held) + 1, "the connecter to see the end")
         del binder
-        now = Possessions()
-        # The counters file comes some time after a process's first socket.
-        fds = [target for target in now.fds.values() if not target.startswith("/dev/shm/shmzmq-")]
-        held.append((len(now.segments), len(fds)))
-    assert held[1:] == held[:1] * 3, f"maps and fds after each binder: {held}"
+        held.append(possessions())
+        # The binder's own thread may close its last fds a little later.
+        wait_until(lambda: possessions() <= min(held), f"what there was before; maps and fds so far: {held}")
