@@ -16,6 +16,7 @@ import importlib
 import itertools
 import multiprocessing.forkserver
 import os
+import resource
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -300,6 +301,18 @@ def task(sockets: Callable[..., Any]) -> Iterator[Callable[..., kit.Task]]:
 
 
 # --- child processes ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def many_fds() -> Iterator[None]:
+    """This process may open as many files as both ends of a few full doors need (native/core/src/door.rs)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4096
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        pytest.skip(f"this process may open {hard} files, {wanted} are needed")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.fixture

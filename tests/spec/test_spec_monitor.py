@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import errno
 import importlib
-import resource
 
 import pytest
 
@@ -270,18 +269,6 @@ def test_a_stranger_that_speaks_no_zmtp_fails_at_its_first_byte(zmq, sockets, wa
 
 
 PLACES = 1024  # native/core/src/door.rs
-
-
-@pytest.fixture
-def many_fds():
-    """Both ends of a full door are this process's."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 3 * PLACES
-    if hard != resource.RLIM_INFINITY and hard < wanted:
-        pytest.skip(f"this process may open {hard} files, {wanted} are needed")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @both

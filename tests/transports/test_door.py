@@ -7,7 +7,6 @@ fds pauses it. Raw sockets stand for hostile peers; the good one is real.
 from __future__ import annotations
 
 import contextlib
-import resource
 import select
 import socket as system_socket
 import struct
@@ -21,17 +20,6 @@ from kit import CAP, expect, path_of, wait_until
 
 PLACES = 1024  # door.rs
 PAUSE = 0.1  # listener.rs
-
-
-@pytest.fixture
-def many_fds():
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 4 * PLACES
-    if hard != resource.RLIM_INFINITY and hard < wanted:
-        pytest.skip(f"this process may open {hard} files, {wanted} are needed")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.fixture(params=["tcp", "ipc"])
