@@ -45,52 +45,25 @@ pub enum Command {
     /// From `connect`: try to reach the endpoint, again and again.
     Connect(Box<Session>),
     /// From `unbind`, `disconnect`: stop serving this endpoint of this socket, then open the gate.
-    Stop {
-        socket: u64,
-        endpoint: u64,
-        linger: Option<Instant>,
-        gate: Arc<Gate>,
-    },
+    Stop { socket: u64, endpoint: u64, linger: Option<Instant>, gate: Arc<Gate> },
     /// From `close`: stop serving the socket; sessions with queued messages have until `linger`.
-    Close {
-        socket: u64,
-        linger: Option<Instant>,
-        gate: Arc<Gate>,
-    },
+    Close { socket: u64, linger: Option<Instant>, gate: Arc<Gate> },
     /// From an application thread that found its peer's ring broken.
-    Kill {
-        token: u64,
-        reason: String,
-    },
-    Fail {
-        token: u64,
-        reason: String,
-    },
+    Kill { token: u64, reason: String },
+    /// The same, and nobody has counted it.
+    Fail { token: u64, reason: String },
     /// From an application thread that wants this connection ended, and no other of its endpoint.
-    HangUp {
-        token: u64,
-    },
+    HangUp { token: u64 },
     /// From an application thread whose ring was full: see to it that what is held moves.
-    MoveHeld {
-        token: u64,
-    },
+    MoveHeld { token: u64 },
     /// From whoever made the socket's arena grow: see to it that it shrinks.
-    Look {
-        socket: Weak<Socket>,
-    },
+    Look { socket: Weak<Socket> },
     /// From an application thread: something waits to be written to the stream.
-    Write {
-        token: u64,
-    },
+    Write { token: u64 },
     /// From an application thread that has room again: read on.
-    Resume {
-        token: u64,
-    },
+    Resume { token: u64 },
     /// From the thread that looked up the name: where to dial, None if nobody knows it.
-    Resolved {
-        token: u64,
-        address: Option<SocketAddr>,
-    },
+    Resolved { token: u64, address: Option<SocketAddr> },
     /// From the context, when no socket is left.
     Quit,
 }
