@@ -137,7 +137,7 @@ def t4(results: Results) -> list[Row]:
 
 
 def _t4_bound(results: Results, size: int, text: str, form: tuple[str, Series] | None) -> list[Row]:
-    """What no copy in and copy out through memory can pass: two CPUs that do nothing else."""
+    """About what a copy in and a copy out through memory can reach: two CPUs that do nothing else."""
     copies_alone = results.get("limit", cases.ALONE, size, "two", cases.COPIES_ALONE)
     if copies_alone is None or form is None:
         return []

@@ -10,7 +10,7 @@
  *   libc   copies by memcpy
  *   past   copies by stores that go past the caches (the library's own way with very large frames)
  *   alone  the same, and nobody waits for anybody: two CPUs that do nothing but these copies. What is told is the
- *          slower one's rate. No hand-over of blocks in memory can be faster than that.
+ *          slower one's rate: about what a hand-over of blocks in memory can reach.
  * usage: pipeline NEAR_CPU FAR_CPU SIZE BLOCKS HOW SECONDS */
 #include "common.h"
 
