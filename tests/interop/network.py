@@ -13,7 +13,6 @@ wrong hardware address for each other, so that everything leaves, nothing arrive
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import shutil
@@ -28,22 +27,13 @@ from typing import Any
 
 import theirs as other_end
 
+from kernel import done, libc, own_file
 from kit import CAP, Child, Link, Task, wait_until
 
-CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
-MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
+CLONE_NEWNET = 0x40000000
 DEVICE = "cable"
 NOWHERE = "10.77.0.99"
 """On the network of the cable, but nobody has it, and no question for it is asked."""
-
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def _done(status: int) -> None:
-    if status != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-
 
 # --- namespaces --------------------------------------------------------------------------------------------
 
@@ -52,7 +42,7 @@ def _new_namespace() -> int:
     """An fd of a new network namespace."""
 
     def make() -> int:
-        _done(_libc.unshare(CLONE_NEWNET))  # of this thread alone, and the thread ends
+        done(libc.unshare(CLONE_NEWNET))  # of this thread alone, and the thread ends
         return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
     return int(Task(make).result())
@@ -159,7 +149,7 @@ def why_not() -> str | None:
 def enter(path: str) -> None:
     """This thread, and all that it starts, goes into the namespace."""
     fd = os.open(path, os.O_RDONLY)
-    _done(_libc.setns(fd, CLONE_NEWNET))
+    done(libc.setns(fd, CLONE_NEWNET))
     os.close(fd)
 
 
@@ -313,10 +303,7 @@ def _hang_up(desk: other_end.Desk, port: int) -> int:
 
 
 def _own_file(desk: other_end.Desk, path: str, place: str) -> None:
-    """From now on this file is what the process finds in that place."""
-    _done(_libc.unshare(CLONE_NEWNS))
-    _done(_libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None))
-    _done(_libc.mount(path.encode(), place.encode(), None, MS_BIND, None))
+    own_file(path, place)
 
 
 # --- in the test -------------------------------------------------------------------------------------------

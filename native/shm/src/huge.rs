@@ -5,9 +5,10 @@
 
 use std::ffi::c_void;
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags};
+
+use crate::policy;
 
 /// Bytes of a huge page where a page has 4 KiB.
 pub const HUGE: usize = 2 << 20;
@@ -16,23 +17,6 @@ pub const HUGE: usize = 2 << 20;
 /// unmaps it when it is freed (mallopt(3), DEFAULT_MMAP_THRESHOLD_MAX). What comes from its heap would
 /// leave the advice behind for whatever is put there later.
 pub const ADVISED_MIN: usize = (32 << 20) + 1;
-
-/// `never` is the administrator's word against huge pages of any kind, also against those that are asked
-/// for by name (Documentation/admin-guide/mm/transhuge.rst). Read at the first large block.
-fn is_allowed() -> bool {
-    static SAID: AtomicU8 = AtomicU8::new(0);
-    // Two threads may both look; they find the same, and nothing is ordered by it. No lock: a fork may come between.
-    match SAID.load(Ordering::Relaxed) {
-        0 => {
-            let said = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
-            let allowed =
-                rustix::param::page_size() == 4096 && said.is_ok_and(|said| !said.contains("[never]"));
-            SAID.store(1 + u8::from(allowed), Ordering::Relaxed);
-            allowed
-        }
-        said => said == 2,
-    }
-}
 
 /// The whole huge pages inside a range of addresses.
 fn inside(at: usize, len: usize) -> Option<(usize, usize)> {
@@ -86,7 +70,7 @@ fn map_aligned(
 /// # Safety
 /// The range is the caller's mapping.
 pub(crate) unsafe fn take(at: *mut u8, len: usize) {
-    let Some((start, len)) = inside(at as usize, len).filter(|_| is_allowed()) else { return };
+    let Some((start, len)) = inside(at as usize, len).filter(|_| policy::allows_huge_pages()) else { return };
     let page = rustix::param::page_size();
     for first in (start..start + len).step_by(HUGE) {
         let first = at.wrapping_add(first - at as usize).cast();

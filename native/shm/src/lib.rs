@@ -17,6 +17,7 @@
 //! | [`ready`] | the words by which many publishers wake one sleeping socket |
 //! | [`budget`] | how many bytes of shared memory this process may reserve, and has |
 //! | [`huge`] | huge pages under large blocks and frames |
+//! | `policy` | what the administrator of this system has said about memory |
 //! | [`returns`] | how blocks of memory come back to who lent them: one bit each |
 //! | [`segment`] | memfd, seals, mapping; what is checked before a foreign fd is mapped |
 //! | [`table`] | rows by key, in order, in a vector |
@@ -29,6 +30,7 @@ pub mod fork;
 pub mod huge;
 pub mod layout;
 pub mod part;
+mod policy;
 pub mod private;
 pub mod ready;
 pub mod returns;

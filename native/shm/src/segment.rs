@@ -21,6 +21,7 @@ use rustix::mm::Advice;
 use crate::fork::Map;
 use crate::huge;
 use crate::layout;
+use crate::policy;
 use crate::ready::ReadyMemory;
 use crate::returns::ReturnWords;
 use crate::ring::{Bytes, Control};
@@ -59,9 +60,13 @@ fn create_unsealed(name: &str, bytes: usize) -> Result<(OwnedFd, Map), SegmentEr
     Ok((fd, map))
 }
 
-/// New zeroed memory of `bytes` bytes under a telling name (see /proc/PID/maps), sealed and mapped.
+/// New zeroed memory of `bytes` bytes under a telling name (see /proc/PID/maps), sealed and mapped. Its pages come
+/// with their first touch, where the system refuses none.
 pub fn create(name: &str, bytes: usize) -> Result<(OwnedFd, Arc<Map>), SegmentError> {
     let (fd, map) = create_unsealed(name, bytes)?;
+    if policy::counts_each_page() {
+        populate(fd.as_fd(), &map, 0, bytes).map_err(system("madvise(MADV_POPULATE_WRITE)"))?;
+    }
     rustix::fs::fcntl_add_seals(&fd, SEALS).map_err(system("fcntl(F_ADD_SEALS)"))?;
     Ok((fd, Arc::new(map)))
 }
