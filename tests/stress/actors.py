@@ -43,6 +43,11 @@ TAIL = b"the last frame"
 LITTLE = 256 << 10
 
 
+def whole_bytearray(size: int) -> bytearray:
+    """All its pages are there at once: so a level of memory does not depend on what came before it."""
+    return bytearray(b"\0") * size
+
+
 def length_of(dice: random.Random, largest: int) -> int:
     """Log-uniform from 1 B, most of them not large, with many near the end of what goes inline."""
     luck = dice.random()
@@ -163,7 +168,7 @@ class Sender(Actor):
         self.kinds = {PUSH: self.socket(zmq.PUSH), DEALER: self.socket(zmq.DEALER), PUB: self.socket(zmq.PUB)}
         self.numbers = dict.fromkeys(self.kinds, 0)
         self.answers: dict[tuple[int, int], int] = {}
-        self.scratch = bytearray(self.largest + bodies.HEAD_SIZE)
+        self.scratch = whole_bytearray(self.largest + bodies.HEAD_SIZE)
         for endpoint in self.endpoints["pull"]:
             self.kinds[PUSH].connect(endpoint)
         for endpoint in self.endpoints["router"]:
@@ -296,7 +301,7 @@ class Receiver(Actor):
         self.last: dict[tuple[int, int], int] = {}
         self.held: list[tuple[float, int, Held]] = []
         self.held_bytes, self.hold_bytes = 0, hold_bytes
-        self.into = bytearray(self.largest + bodies.HEAD_SIZE)
+        self.into = whole_bytearray(self.largest + bodies.HEAD_SIZE)
         self.poller = zmq.Poller()
         self.poller.register(0, zmq.POLLIN)
         for each in self.sockets:
