@@ -7,8 +7,8 @@ Refuses  to know transports and socket types.
 Ending. `term` waits until every socket is closed and what they accepted has found its peer, within LINGER.
 At interpreter exit every socket that is still open is closed and the same wait follows, because a message
 that was accepted is not thrown away in silence; after five seconds one line on stderr says what is waited
-for, and Ctrl-C ends it. Forked `multiprocessing` children run no atexit functions: in every such child a
-Finalize does it, within one second unless LINGER was set.
+for, and Ctrl-C ends it. Forked `multiprocessing` children run no atexit functions before Python 3.13: in every
+such child a Finalize does it, within one second unless LINGER was set.
 """
 
 from __future__ import annotations
@@ -420,7 +420,9 @@ def _at_exit() -> None:
     global _exiting  # noqa: PLW0603
     _exiting = True
     contexts = _ours()
-    # A spawned child comes here after its Finalize, which has waited as long as a child may.
+    # In children of 3.13 this comes before the finalizers, in spawned ones of older Pythons after them.
+    if _finalizer is not None and _finalizer.still_active():
+        _finalizer()
     if _child_is_flushed or _close_all(contexts, _EXIT_NOTICE_MS):
         return
     waiting = "; ".join(line for context in contexts for line in context._blockers())
@@ -444,7 +446,7 @@ def _flush_child() -> None:
 
 
 def _flush_in_children() -> None:
-    """Register the flush in a `multiprocessing` child, which runs no atexit functions.
+    """Register the flush in a `multiprocessing` child, which may run no atexit functions.
 
     The registry is emptied when the child's target begins, so this is asked again with every context and
     socket. Nothing of `multiprocessing` is imported that the program has not imported.
