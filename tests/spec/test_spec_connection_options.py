@@ -496,12 +496,14 @@ def _dealer_until_killed(zmq, link, endpoint):
 def test_router_notify_is_silent_of_a_routing_id_that_was_handed_over(zmq, sockets, ipc):
     router = sockets(zmq.ROUTER, router_notify=zmq.NOTIFY_DISCONNECT, router_handover=1)
     router.bind(ipc)
+    dealers = []
     for text in (b"first", b"second"):
-        dealer = sockets(zmq.DEALER, routing_id=b"same")
-        dealer.connect(ipc)
-        dealer.send(text)
+        dealers.append(sockets(zmq.DEALER, routing_id=b"same"))
+        dealers[-1].connect(ipc)
+        dealers[-1].send(text)
         expect(router, b"same", text)
-    wait_until(lambda: router.stats()["disconnected"], "the first to be let go of")
+    dealers[0].close()
+    wait_until(lambda: router.stats()["disconnected"], "the first to be gone")
     expect_nothing(router)
 
 

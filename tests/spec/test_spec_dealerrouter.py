@@ -446,6 +446,35 @@ def test_handover_gives_the_name_to_the_second_peer(zmq, sockets, endpoint):
     expect_nothing(first)
 
 
+def test_peer_whose_name_was_handed_over_stays_connected_and_silent(zmq, sockets, endpoint):
+    """It was cut off, came back, took the name again, and so on: two live peers had the messages in turn."""
+    router = sockets(zmq.ROUTER, router_handover=1)
+    ended = router.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+    router.bind(endpoint)
+    first, second = (sockets(zmq.DEALER, identity=b"same", reconnect_ivl=1) for _ in range(2))
+    first.connect(endpoint)
+    marry(router, first)
+    first.send(b"before")
+    expect(router, b"same", b"before")
+    second.connect(endpoint)
+    second.send(b"mine now")
+    expect(router, b"same", b"mine now")
+    for number in range(50):
+        first.send(b"unheard")
+        router.send_multipart([b"same", b"%d" % number])
+        expect(second, b"%d" % number)
+        second.send(b"%d" % number)
+        expect(router, b"same", b"%d" % number)
+    expect_nothing(first)
+    assert not ended.poll(0)
+    router.disable_monitor()
+    second.close()
+    third = sockets(zmq.DEALER, identity=b"same")
+    third.connect(endpoint)
+    third.send(b"next")
+    expect(router, b"same", b"next")
+
+
 def test_handover_takes_effect_after_bind(zmq, sockets, endpoint):
     router = sockets(zmq.ROUTER)
     router.bind(endpoint)

@@ -217,8 +217,8 @@ pub struct Pipe {
     pub named: bool,
     /// The first message of the present connection is our HELLO_MSG, which ends here.
     pub hello: Option<u64>,
-    /// Its routing id is another peer's now: its end is told to nobody.
-    pub handed_over: bool,
+    /// Its routing id is another peer's now: what it had sent is still read, and its end is told to nobody.
+    pub superseded: bool,
     /// No connection will come any more: the pipe ends when it is drained.
     pub ending: bool,
     /// Read attempts in a row that found nothing.
@@ -261,7 +261,7 @@ impl Pipe {
             retiring: false,
             named: false,
             hello: None,
-            handed_over: false,
+            superseded: false,
             idle: 0,
             tally: Tally::default(),
         }

@@ -57,6 +57,7 @@ impl Core {
         }
         if let Some(pipe) = self.pipe(slot) {
             pipe.in_active = false;
+            pipe.receives &= !pipe.superseded;
         }
     }
 
@@ -186,6 +187,10 @@ impl Core {
         let many = self.inbox.active.len() > ACTIVE_MAX;
         let Some(Some(pipe)) = self.pipes.get_mut(slot) else { return false };
         pipe.idle += 1;
+        if pipe.superseded {
+            self.deactivate_in(slot);
+            return true;
+        }
         // A program that reads a stream by itself looks often.
         let reads = pipe.lone_stream().is_some_and(|stream| stream.is_direct());
         let tired = many || pipe.idle > IDLE_READS && !reads;

@@ -134,15 +134,14 @@ impl Core {
         }
     }
 
-    /// The peer gives its place to another one: what it sent is still read, its connection ends.
-    pub fn retire(&mut self, slot: usize) {
+    /// The peer gives its place to another one: what it sent is still read, then it is neither read nor written, as a
+    /// second peer of that id would be. Its connection stays, or it would come back and take the place again.
+    pub fn supersede(&mut self, slot: usize) {
         self.deactivate_out(slot);
+        self.activate_in(slot);
         if let Some(pipe) = self.pipe(slot) {
             pipe.sends = false;
-            pipe.handed_over = true;
-            if let Some(session) = &pipe.session {
-                session.kill("routing id taken over by another peer");
-            }
+            pipe.superseded = true;
         }
     }
 

@@ -237,7 +237,7 @@ impl Socket {
         // What was read to its end is let go of now: nobody may ever read this pipe.
         if pipe.receives {
             pipe.look();
-            if !pipe.handed_over && !pipe.retiring {
+            if !pipe.superseded && !pipe.retiring {
                 let accepted = !pipe.connecter && !reconnect;
                 notes::went(options, accepted, reconnect).for_each(|note| pipe.push_in(note));
             }

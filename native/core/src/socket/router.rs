@@ -2,7 +2,7 @@
 //!
 //! A peer that chose no id gets one of five bytes: zero, then a counter with a random start. A second
 //! peer of the same id is connected but neither read nor written (as libzmq does), unless
-//! ROUTER_HANDOVER gives it the id. An id is free again as soon as its peer is known to be gone.
+//! ROUTER_HANDOVER gives it the id: then the first is, once what it had sent is read. An id is free again as soon as its peer is known to be gone.
 
 use crate::error::{Error, Result};
 use crate::message::{Frames, Outgoing, Sink};
@@ -57,6 +57,7 @@ impl Pattern for Router {
         if pipe.routing_id.is_empty() {
             pipe.routing_id = self.ids.fresh();
         }
+        pipe.superseded = false;
         let (id, connecter) = (pipe.routing_id.clone(), pipe.connecter);
         if let Some(old) = self.ids.find(&id)
             && old != slot
@@ -64,8 +65,7 @@ impl Pattern for Router {
             if core.options.router_handover == 0 {
                 return true;
             }
-            // What the old peer had sent is still read, under the same id, then it ends.
-            core.retire(old);
+            core.supersede(old);
         }
         self.insert(id, slot);
         if !connecter {
