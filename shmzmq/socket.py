@@ -518,7 +518,7 @@ class Socket(NativeSocket, SocketAttributes, Generic[_ReturnT_co]):
         self._forget(self._bound, addr, keeps_pipes=True)
 
     def disconnect(self, addr: str | bytes) -> None:
-        """End the connection to an endpoint.
+        """End the connection to an endpoint, or all, if the socket was connected there more than once.
 
         What was sent before is still delivered, within LINGER; what has arrived can still be received.
 
@@ -536,12 +536,10 @@ class Socket(NativeSocket, SocketAttributes, Generic[_ReturnT_co]):
             bounds = where.get(text)
         if not bounds:
             raise error_for(ENOENT, f"addr={addr!r}")
-        bound = bounds.pop()
-        if not bounds:
-            del where[text]
-        if bound.lease is not None:
-            bound.lease.release()
-        self._stop(bound.number, bound.local and not keeps_pipes)
+        for bound in where.pop(text):
+            if bound.lease is not None:
+                bound.lease.release()
+            self._stop(bound.number, bound.local and not keeps_pipes)
 
     def bind_to_random_port(
         self, addr: str, min_port: int = 49152, max_port: int = 65536, max_tries: int = 100

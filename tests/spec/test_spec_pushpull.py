@@ -9,7 +9,7 @@ import itertools
 
 import pytest
 
-from kit import drain, expect, expect_error, expect_nothing, fill, marry, wait_until
+from kit import drain, expect, expect_error, expect_nothing, fill, marry, refused, wait_until
 
 # --- what they cannot do -----------------------------------------------------------------------------------
 
@@ -426,6 +426,21 @@ def test_push_that_connects_twice_has_two_turns(zmq, sockets, endpoints):
     for pull, share in ((single, 2), (double, 4)):
         for _ in range(share):
             expect(pull, b"work")
+
+
+def test_disconnect_ends_all_connections_to_an_endpoint(zmq, sockets, endpoint):
+    """The second went on, and messages to whom the program had just left."""
+    push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
+    pull.bind(endpoint)
+    push.connect(endpoint)
+    push.connect(endpoint)
+    for _ in range(2):
+        push.send(b"while connected")
+        expect(pull, b"while connected")
+    push.disconnect(endpoint)
+    wait_until(lambda: refused(zmq, "EAGAIN", push.send, b"x", zmq.DONTWAIT), "both to end")
+    with expect_error(zmq, "ENOENT"):
+        push.disconnect(endpoint)
 
 
 # --- nothing is changed, and nothing is lost ---------------------------------------------------------------
