@@ -691,6 +691,18 @@ def test_peer_address_over_ipc_names_user_and_process(zmq, sockets, ipc):
     assert pull.recv(copy=False)["Peer-Address"] == address
 
 
+def test_peer_address_over_tcp_is_as_the_socket_has_it(zmq, sockets):
+    push, pull = sockets(zmq.PUSH), sockets(zmq.PULL, ipv6=1)
+    try:
+        pull.bind("tcp://*:*")
+    except zmq.ZMQError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    port = pull.last_endpoint.decode().rpartition(":")[2]
+    push.connect(f"tcp://127.0.0.1:{port}")
+    push.send(b"")
+    assert pull.recv(copy=False)["Peer-Address"] == "::ffff:127.0.0.1"
+
+
 def test_properties_are_those_of_the_peer_that_sent(zmq, sockets, ipc):
     pull, sent = sockets(zmq.PULL), {}
     pull.bind(ipc)

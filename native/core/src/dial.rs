@@ -208,17 +208,21 @@ fn set_positive(value: i64, set: impl FnOnce(u64) -> Result<(), Errno>) -> Resul
     }
 }
 
-/// The numeric address of the other end; empty if there is none (any more).
+/// The numeric address of the other end as the socket has it, so that of an IPv4 peer of an IPv6 listener is a mapped
+/// one, as libzmq's; empty if there is none (any more).
 pub fn peer_address(fd: BorrowedFd<'_>) -> String {
-    peer_ip(fd).map(|ip| ip.to_string()).unwrap_or_default()
+    peer(fd).map(|address| address.ip().to_string()).unwrap_or_default()
 }
 
 fn own_ip(fd: BorrowedFd<'_>) -> Option<IpAddr> {
     SocketAddr::try_from(rustix::net::getsockname(fd).ok()?).ok().map(|address| address.ip().to_canonical())
 }
 
-/// The same, not as text.
+/// The address of the other end.
 pub fn peer_ip(fd: BorrowedFd<'_>) -> Option<IpAddr> {
-    let address = rustix::net::getpeername(fd).ok().flatten()?;
-    SocketAddr::try_from(address).ok().map(|address| address.ip().to_canonical())
+    peer(fd).map(|address| address.ip().to_canonical())
+}
+
+fn peer(fd: BorrowedFd<'_>) -> Option<SocketAddr> {
+    SocketAddr::try_from(rustix::net::getpeername(fd).ok().flatten()?).ok()
 }
