@@ -230,20 +230,41 @@ def test_maxmsgsize_disconnects_whoever_sends_more(zmq, sockets, watch, task, ip
     assert receiving.result() == b"fits"
 
 
+BEYOND_100 = {
+    "only": [bytes(101)],
+    "first": [bytes(101), b"b", b"c"],
+    "middle": [b"a", bytes(101), b"c"],
+    "last": [b"a", b"b", bytes(101)],
+    "two": [b"a", bytes(101), bytes(20_000)],
+    "block": [b"a", bytes(20_000), b"c"],
+    "behind a block": [bytes(20_000), b"b", b"c"],
+}
+
+
 @pytest.mark.shmzmq_only("what is not received before a disconnect is lost in libzmq")
-def test_a_message_beyond_maxmsgsize_is_not_sent_again(zmq, sockets, ipc):
-    pull, push = sockets(zmq.PULL, maxmsgsize=10), sockets(zmq.PUSH, reconnect_ivl=1)
+@pytest.mark.parametrize("receive", ["recv", "recv_multipart", "frames", "recv_many"])
+@pytest.mark.parametrize("message", BEYOND_100.values(), ids=BEYOND_100)
+def test_message_with_a_frame_beyond_maxmsgsize_is_dropped_whole_and_not_sent_again(
+    zmq, sockets, ipc, message, receive
+):
+    """Its first frames were handed out, and an empty one instead of the one too long."""
+    pull, push = sockets(zmq.PULL, maxmsgsize=100), sockets(zmq.PUSH, reconnect_ivl=1)
     pull.bind(ipc)
     push.connect(ipc)
-    push.send(b"before")
-    push.send_multipart([b"a", bytes(11), b"c"])
-    push.send(b"after")
-    expect(pull, b"before")
-    frames = pull.recv_multipart()
-    if frames[0] == b"a":  # handed out before the frame behind it was looked at
-        frames = pull.recv_multipart()
-    assert frames == [b"after"]
+    push.send_multipart([b"before", bytes(100)])
+    push.send_multipart(message)
+    push.send_multipart([b"after", bytes(100)])
+    receivers = {
+        "recv": lambda: [pull.recv(), pull.recv()],
+        "recv_multipart": pull.recv_multipart,
+        "frames": lambda: [frame.bytes for frame in pull.recv_multipart(copy=False)],
+        "recv_many": lambda: pull.recv_many(1, multipart=True)[0],
+    }
+    assert receivers[receive]() == [b"before", bytes(100)]
+    assert receivers[receive]() == [b"after", bytes(100)]
+    assert not pull.rcvmore
     assert pull.stats()["protocol_errors"] == 1
+    wait_until(lambda: push.stats()["arena_lent"] == 0, "blocks of what was dropped to be back")
 
 
 @pytest.mark.parametrize("kind", ["PAIR", "PUSH", "PULL", "REQ", "REP", "DEALER", "ROUTER"])

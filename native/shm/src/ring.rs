@@ -838,6 +838,39 @@ impl<C: Control, B: Bytes> Rx<C, B> {
         }
     }
 
+    /// Shows every frame of the message whose first frame the last [`Self::peek`] found; changes nothing. It is all
+    /// there, in one ring, without a jump. They may be read (`described`) but not consumed.
+    #[cold]
+    pub fn look_ahead(&self, mut show: impl FnMut(Frame)) -> Result<(), Poisoned> {
+        let capacity = self.ring.capacity();
+        // nor does a peer that lets its ring begin anew keep the reader.
+        let end = (self.w & !FLAG_BITS).min(self.published.max(self.base) + capacity);
+        let (mut position, mut seq) = (self.r, self.seq);
+        loop {
+            if position >= end {
+                return Err(Poisoned::Position { theirs: self.w, low: position + ALIGN, high: u64::MAX });
+            }
+            let offset = (position - self.base) & (capacity - 1);
+            let header = self.ring.load_header(offset);
+            let record = Record::check(header, position, offset, capacity, end)?;
+            let filler = record.flags == VALID | PAD && offset != 0 && offset + record.bytes == capacity;
+            if record.seq != seq || (record.flags & (PAD | JUMP) != 0 && !filler) {
+                return Err(Poisoned::Header { header, position });
+            }
+            let more = record.flags & MORE != 0;
+            if !filler {
+                let described = record.flags & DESC != 0;
+                let (len, offset) = (record.len as usize, offset + HEADER_BYTES);
+                show(Frame { len, more, described, offset, bytes: record.bytes });
+                if !more {
+                    return Ok(());
+                }
+            }
+            position += record.bytes;
+            seq = seq.wrapping_add(1);
+        }
+    }
+
     /// what was not given back yet fits into the ring. Asked where records lead to nothing that the
     /// caller could take: a peer that lets its ring begin anew would keep the reader for ever.
     #[cold]

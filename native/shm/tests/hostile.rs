@@ -188,6 +188,18 @@ const OPERATIONS: &[Operation] = &[
             pipe.peeked = Some(frame);
         }
     }),
+    ("look ahead of what was peeked", |pipe| {
+        if pipe.peeked.is_some() {
+            let rx = &pipe.rx;
+            let _ = rx.look_ahead(|frame| {
+                assert!(frame.len <= 512);
+                memory::copy(rx, frame);
+                if frame.described {
+                    let _ = rx.described(frame);
+                }
+            });
+        }
+    }),
     ("satisfy a need", |pipe| {
         pipe.peeked = None;
         if let Ok(Next::Needs(_)) = pipe.rx.peek() {
@@ -498,6 +510,22 @@ fn a_w_that_ends_inside_a_message_poisons() {
         let poisoned = Poisoned::Position { theirs: 16 | closed, low: 24, high: u64::MAX };
         assert_eq!(pipe.rx.peek(), Err(poisoned));
     }
+}
+
+/// The same for a look at all frames before the first is handed out, and records of an earlier round.
+#[test]
+fn what_ends_inside_a_message_is_no_message_to_a_look_ahead() {
+    let mut pipe = Pipe::new(256, 0);
+    pipe.tx.write(&parts(&message(1, &[8, 8]))).unwrap();
+    pipe.control.0.w.store(16, Relaxed);
+    assert!(matches!(pipe.rx.peek(), Ok(Next::Frame(_))));
+    let cut = Poisoned::Position { theirs: 16, low: 24, high: u64::MAX };
+    assert_eq!(pipe.rx.look_ahead(|_| {}), Err(cut));
+    let second = pipe.rings[0].word(16).load(Relaxed);
+    pipe.rings[0].word(16).store(second | MORE, Relaxed);
+    pipe.control.0.w.store(1 << 40, Relaxed);
+    assert!(matches!(pipe.rx.peek(), Ok(Next::Frame(_))));
+    assert!(pipe.bounded(|pipe| pipe.rx.look_ahead(|_| {})).is_err());
 }
 
 /// A reader that sets a bit of R that is nobody's makes every CAS of a waiting writer fail.

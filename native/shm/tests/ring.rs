@@ -672,6 +672,11 @@ impl Model {
                 Next::Frame(frame) => {
                     assert!(self.taken < self.visible, "seen before it was published");
                     let expected = &self.accepted[self.taken];
+                    if self.frames == 0 {
+                        let mut ahead = Vec::new();
+                        self.rx.look_ahead(|frame| ahead.push(memory::copy(&self.rx, frame))).unwrap();
+                        assert_eq!(&ahead, expected);
+                    }
                     assert_eq!(memory::copy(&self.rx, frame), expected[self.frames]);
                     assert_eq!(frame.more, self.frames + 1 < expected.len());
                     self.frames = if frame.more { self.frames + 1 } else { 0 };

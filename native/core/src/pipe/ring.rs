@@ -660,7 +660,10 @@ impl RingIn {
     /// A frame of bytes that is at hand; None: there may be something, which `read` knows how to take.
     #[inline(always)]
     pub fn peek_plain(&mut self, maxmsgsize: i64) -> Option<Frame> {
-        self.rx.peek_plain().filter(|frame| !exceeds(frame.len, maxmsgsize))
+        // With a limit the first of several frames waits until all were looked at.
+        let frame = self.rx.peek_plain()?;
+        let fits = || frame.len as u64 <= maxmsgsize as u64 && (!frame.more || self.rx.inside_message());
+        (maxmsgsize < 0 || fits()).then_some(frame)
     }
 
     /// Takes that frame.
@@ -677,9 +680,6 @@ impl RingIn {
     #[inline]
     pub fn read(&mut self, sink: &mut dyn Sink, maxmsgsize: i64, stats: &mut Stats) -> Read {
         let frame = match self.peek() {
-            Ok(Next::Frame(frame)) if frame.described => {
-                return self.read_large(frame, sink, maxmsgsize, stats);
-            }
             Ok(Next::Frame(frame)) => frame,
             Ok(Next::Empty) => return if self.dead { Read::Ended } else { Read::Empty },
             Ok(Next::Stalled) if self.dead => return Read::Broken(UNANNOUNCED.to_owned()),
@@ -687,10 +687,14 @@ impl RingIn {
             Ok(Next::Closed) => return Read::Ended,
             Err(poisoned) => return broken(poisoned),
         };
-        if exceeds(frame.len, maxmsgsize) {
-            // Counted as taken: a message that is sent anew after each connection it broke would end them all.
-            self.consume(frame, stats);
-            return too_long(frame.len, maxmsgsize);
+        if maxmsgsize >= 0
+            && !self.rx.inside_message()
+            && let Some(refused) = self.refuse(maxmsgsize as u64, stats)
+        {
+            return refused;
+        }
+        if frame.described {
+            return self.read_large(frame, sink, stats);
         }
         let Some(to) = sink.room(frame.len, frame.more) else { return Read::NoRoom };
         // SAFETY: the sink gave room for `len` bytes; the frame is from the peek above.
@@ -699,18 +703,49 @@ impl RingIn {
         Read::Frame { more: frame.more, bytes: frame.len as u64 }
     }
 
+    /// A message of which a frame is too long is refused as a whole, before its first frame is handed out.
+    #[cold]
+    fn refuse(&mut self, maxmsgsize: u64, stats: &mut Stats) -> Option<Read> {
+        let mut longest = Ok(0);
+        let looked = self.rx.look_ahead(|frame| {
+            let bytes = self.place(frame).map(|place| place.map_or(frame.len, |place| place.bytes()));
+            if let Ok(so_far) = longest {
+                longest = bytes.map(|bytes| bytes.max(so_far));
+            }
+        });
+        match (looked, longest) {
+            (Err(poisoned), _) => Some(broken(poisoned)),
+            (_, Err(Nowhere(why))) => Some(Read::Broken(why)),
+            (_, Ok(longest)) if longest as u64 > maxmsgsize => {
+                self.skip_message(stats);
+                Some(Read::Broken(format!("frame of {longest} bytes exceeds MAXMSGSIZE {maxmsgsize}")))
+            }
+            _ => None,
+        }
+    }
+
+    /// Counted as taken: a message that is sent anew after each connection it broke would end them all.
+    fn skip_message(&mut self, stats: &mut Stats) {
+        while let Ok(Next::Frame(frame)) = self.peek() {
+            if frame.described {
+                self.return_block(frame, self.rx.described(frame), stats);
+            } else {
+                self.consume(frame, stats);
+            }
+            if !frame.more {
+                return;
+            }
+        }
+    }
+
     /// A frame that lies in a block: handed on as it is, or copied out.
-    fn read_large(&mut self, frame: Frame, sink: &mut dyn Sink, maxmsgsize: i64, stats: &mut Stats) -> Read {
+    fn read_large(&mut self, frame: Frame, sink: &mut dyn Sink, stats: &mut Stats) -> Read {
         let described = self.rx.described(frame);
         let place = match self.borrowed.find(described) {
             Ok(place) => place,
             Err(Nowhere(why)) => return Read::Broken(why),
         };
         let len = place.bytes();
-        if exceeds(len, maxmsgsize) {
-            self.return_block(frame, described, stats);
-            return too_long(len, maxmsgsize);
-        }
         if sink.borrows(len) {
             let may = !described.copy || !sink.keeps();
             if let Some(loan) = may.then(|| place.lend(&self.lender)).flatten() {
@@ -752,7 +787,8 @@ impl RingIn {
                     _ => return taken,
                 },
             };
-            if frame.more || frame.described || exceeds(frame.len, maxmsgsize) {
+            let exceeds = maxmsgsize >= 0 && frame.len as u64 > maxmsgsize as u64;
+            if frame.more || frame.described || exceeds {
                 return taken;
             }
             let Some(to) = sink.room(frame.len, false) else { return taken };
@@ -842,12 +878,4 @@ impl RingIn {
             stats.wakeups += u64::from(self.peer.mark());
         }
     }
-}
-
-fn exceeds(len: usize, maxmsgsize: i64) -> bool {
-    maxmsgsize >= 0 && len as u64 > maxmsgsize as u64
-}
-
-fn too_long(len: usize, maxmsgsize: i64) -> Read {
-    Read::Broken(format!("frame of {len} bytes exceeds MAXMSGSIZE {maxmsgsize}"))
 }
