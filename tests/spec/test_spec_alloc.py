@@ -1117,3 +1117,50 @@ def test_receiver_without_address_space_loses_nothing(zmq, sockets, ipc, run_chi
     for number in range(count):
         push.send(body(number, size))
     print(child.result(8 * CAP))
+
+
+def receive_several_in_little_room(zmq, link, endpoint, way, message):
+    """Of each message its parts, by first byte and length; "MemoryError" for one, and then there is room."""
+    with zmq.Context() as context, context.socket(zmq.PULL) as pull, context.socket(zmq.PUSH) as push:
+        pull.rcvtimeo = CAP_MS
+        pull.bind(endpoint)
+        push.connect(endpoint)
+        for number in range(3):
+            push.send_multipart([b"%d" % number + part for part in message])
+        leave_room(60 * MIB)
+        told, came = [], 0
+        while came < 3 and len(told) < 9:
+            try:
+                many = way == "recv_many"
+                messages = pull.recv_many(multipart=True) if many else [pull.recv_multipart()]
+            except MemoryError:
+                lift_limit()
+                told.append("MemoryError")
+                came += len(message) > 1  # that one is gone
+            else:
+                told += [[(part[:1], len(part)) for part in parts] for parts in messages]
+                came += len(messages)
+                del messages
+        return told, pull.stats()["discarded_no_memory"], pull.poll(0)
+
+
+@pytest.mark.slow
+@ours
+@pytest.mark.parametrize("way", ["recv_multipart", "recv_many"])
+def test_message_of_several_frames_without_memory_for_all_goes_as_a_whole(ipc, run_child, way):
+    """What was left of it was received as a message."""
+    message = [b"head", bytes(40 * MIB), bytes(40 * MIB)]
+    told, discarded, left = run_child(receive_several_in_little_room, ipc, way, message).result(8 * CAP)
+    whole = [[(b"%d" % number, len(part) + 1) for part in message] for number in range(3)]
+    assert (told, discarded, left) == (["MemoryError", *whole[1:]], 1, 0)
+
+
+@pytest.mark.slow
+@ours
+@pytest.mark.parametrize("way", ["recv_multipart", "recv_many"])
+def test_burst_that_finds_memory_for_some_returns_those_and_leaves_the_others(ipc, run_child, way):
+    """recv_many lost them all, with a SystemError."""
+    only = [bytes(40 * MIB)]
+    told, discarded, left = run_child(receive_several_in_little_room, ipc, way, only).result(8 * CAP)
+    whole = [[(b"%d" % number, 40 * MIB + 1)] for number in range(3)]
+    assert (told, discarded, left) == (whole, 0, 0)

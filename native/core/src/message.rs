@@ -284,3 +284,27 @@ impl Sink for Collect {
         self.more = more;
     }
 }
+
+/// A sink for what nobody wants; it needs hardly any memory.
+#[derive(Default)]
+pub struct Skip {
+    room: Vec<u8>,
+}
+
+impl Sink for Skip {
+    fn room(&mut self, len: usize, _more: bool) -> Option<*mut u8> {
+        self.room.clear();
+        self.room.try_reserve_exact(len).ok()?;
+        Some(self.room.as_mut_ptr())
+    }
+
+    fn borrows(&mut self, _len: usize) -> bool {
+        true
+    }
+
+    fn keeps(&self) -> bool {
+        false
+    }
+
+    fn owned(&mut self, _payload: Payload, _more: bool) {}
+}

@@ -11,7 +11,7 @@ use shmzmq_core::message::Frames;
 
 use crate::arguments::Call;
 use crate::errors::raise;
-use crate::hot::take_rest;
+use crate::hot::{abandon, take_rest};
 use crate::outgoing::{Few, Held, Many, One, Plain, refused};
 use crate::sink::{Become, PySink};
 use crate::socket::Socket;
@@ -37,7 +37,10 @@ fn none() -> *mut ffi::PyObject {
 fn take_first(py: Python<'_>, socket: &Socket) -> PyResult<Option<(PySink, bool)>> {
     let mut sink = PySink::finishing(Become::Bytes);
     match socket.core(py)?.try_recv(&mut sink) {
-        Ok(_) if sink.made.is_null() => Err(raise(py, &Error::NoRoom)),
+        Ok(_) if sink.made.is_null() => {
+            abandon(py, socket);
+            Err(raise(py, &Error::NoRoom))
+        }
         Ok(more) => Ok(Some((sink, more))),
         Err(Error::Again) => Ok(None),
         Err(error) => Err(raise(py, &error)),

@@ -185,6 +185,7 @@ pub fn recv_memory<'py>(
     let attempt = |core: &Core, _| core.try_recv_from(&mut sink);
     let (more, origin) = until_done(py, socket.core(py)?, Interest::Receive, flags, attempt)?;
     if sink.made.is_null() {
+        abandon(py, socket);
         return Err(raise(py, &Error::NoRoom));
     }
     // SAFETY: a new reference that nobody else owns.
@@ -197,6 +198,7 @@ fn recv_one(py: Python<'_>, socket: &Socket, flags: i64) -> PyResult<*mut ffi::P
     let mut sink = PySink::finishing(Become::Bytes);
     until_done(py, socket.core(py)?, Interest::Receive, flags, |core, _| core.try_recv(&mut sink))?;
     if sink.made.is_null() {
+        abandon(py, socket);
         return Err(raise(py, &Error::NoRoom));
     }
     sink.finish(py);
@@ -210,6 +212,7 @@ fn take_one(py: Python<'_>, socket: &Socket, flags: i64, become_: Become) -> PyR
     let more =
         until_done(py, socket.core(py)?, Interest::Receive, flags, |core, _| core.try_recv(&mut sink))?;
     if sink.made.is_null() {
+        abandon(py, socket);
         return Err(raise(py, &Error::NoRoom));
     }
     Ok((sink, more))
@@ -254,22 +257,28 @@ pub fn take_rest(
         if !more {
             break;
         }
-        (sink, more) = take_one(py, socket, 0, Become::Bytes)?;
+        (sink, more) = take_one(py, socket, 0, Become::Bytes).inspect_err(|_| abandon(py, socket))?;
     }
     // The list keeps what is written to.
     unfinished.iter_mut().for_each(|sink| sink.finish(py));
     Ok(frames.into_ptr())
 }
 
+/// A message of which only the first frames found memory goes as a whole: its rest would look like a message.
+#[cold]
+pub fn abandon(py: Python<'_>, socket: &Socket) {
+    if let Ok(core) = socket.core(py) {
+        core.abandon_message();
+    }
+}
+
 /// As `recv_all`, as Frames.
 fn recv_frames(py: Python<'_>, socket: &Socket, flags: i64, track: bool) -> PyResult<*mut ffi::PyObject> {
     // Collected before the first Frame is made: its Python code might let another thread receive the rest.
     let mut parts = Vec::new();
-    loop {
-        parts.push(recv_memory(py, socket, flags)?);
-        if parts.last().is_none_or(|(_, more, _)| !more) {
-            break;
-        }
+    parts.push(recv_memory(py, socket, flags)?);
+    while parts.last().is_some_and(|(_, more, _)| *more) {
+        parts.push(recv_memory(py, socket, flags).inspect_err(|_| abandon(py, socket))?);
     }
     let frames = PyList::empty(py);
     for (memory, more, origin) in parts {

@@ -12,6 +12,7 @@ use crate::arguments::{Arguments, Call};
 use crate::batch::Batch;
 use crate::errors::raise;
 use crate::frame;
+use crate::hot::abandon;
 use crate::sink::{Become, PySink};
 use crate::socket::Socket;
 use crate::waiting::{DONTWAIT, SNDMORE, Stop, wait_for};
@@ -59,6 +60,8 @@ struct Received<'py> {
     frames: Vec<(Bound<'py, PyAny>, bool)>,
     /// A frame was taken for which there was no memory.
     failed: bool,
+    /// A frame was left where it is for that, and Python has an error set.
+    starved: bool,
 }
 
 impl Received<'_> {
@@ -77,9 +80,13 @@ impl Received<'_> {
 impl Sink for Received<'_> {
     #[inline]
     fn room(&mut self, len: usize, more: bool) -> Option<*mut u8> {
-        let room = self.one.room(len, more)?;
-        self.keep(more);
-        Some(room)
+        let room = self.one.room(len, more);
+        if room.is_none() {
+            self.starved = true;
+        } else {
+            self.keep(more);
+        }
+        room
     }
 
     fn keeps(&self) -> bool {
@@ -144,10 +151,14 @@ pub fn recv_many(py: Python<'_>, socket: &Socket, call: Call) -> PyResult<*mut f
         return Ok(recv_frames(py, socket, &wish)?.into_ptr());
     }
     let frames = Vec::with_capacity(wish.max.min(USUAL));
-    let mut sink = Received { py, one: PySink::new(Become::Bytes), frames, failed: false };
+    let mut sink = Received { py, one: PySink::new(Become::Bytes), frames, failed: false, starved: false };
     let messages = recv_some(py, socket, &wish, &mut sink)?;
     if sink.failed {
         return Err(raise(py, &Error::NoRoom));
+    }
+    if sink.starved {
+        // The next call meets it first.
+        drop(PyErr::take(py));
     }
     Ok(listed(py, sink.frames, messages, &wish)?.into_ptr())
 }
@@ -226,10 +237,20 @@ fn recv_frames<'py>(py: Python<'py>, socket: &Socket, wish: &Wish) -> PyResult<B
                 wait_for(py, core, Interest::Receive, wish.timeout, &mut attempt)
                     .map_err(|stop| stop.raise(py))?
             }
-            Err(error) if found.is_empty() => return Err(raise(py, &error)),
-            Err(_) => break,
+            Err(error) => {
+                if found.last().is_some_and(|(_, more, _)| *more) {
+                    abandon(py, socket);
+                }
+                let error = raise(py, &error);
+                // What is whole is returned, and the next call meets the error.
+                if messages == 0 {
+                    return Err(error);
+                }
+                break;
+            }
         };
         if sink.made.is_null() {
+            abandon(py, socket);
             return Err(raise(py, &Error::NoRoom));
         }
         // SAFETY: a new reference that nobody else owns.

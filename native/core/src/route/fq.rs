@@ -6,7 +6,7 @@
 //! that have messages and not the pipes that exist.
 
 use crate::error::{Error, Result};
-use crate::message::Sink;
+use crate::message::{Payload, Sink, Skip};
 use crate::pipe::Read;
 use crate::pipe::ring::State;
 use crate::socket::core::Core;
@@ -116,7 +116,7 @@ impl Core {
                     self.break_off(slot, &why);
                     if inside {
                         // The rest will not come: end the message here, or another peer's would go on as it.
-                        sink.owned(crate::message::Payload::empty(), false);
+                        sink.owned(Payload::empty(), false);
                         self.stats.discard(Discard::Malformed, 1);
                         return Ok((slot, false));
                     }
@@ -213,8 +213,7 @@ impl Core {
 
     fn drop_rest(&mut self) {
         while self.inbox.more {
-            let mut rest = crate::message::Collect::default();
-            if self.recv_fair(&mut rest).is_err() {
+            if self.recv_fair(&mut Skip::default()).is_err() {
                 self.inbox.more = false;
             }
         }

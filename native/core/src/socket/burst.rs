@@ -103,13 +103,22 @@ impl State {
         while left > 0 && self.core.stats.bytes_received < enough && !self.marked() {
             let mut got = self.pattern.recv_run(&mut self.core, sink, left.min(RUN));
             if got == 0 {
-                while self.recv(sink)? {}
+                self.recv_message(sink)?;
                 got = 1;
             } else {
                 self.rcvmore = false;
             }
             *taken += got;
             left -= got;
+        }
+        Ok(())
+    }
+
+    /// All frames of a message, or none that counts.
+    fn recv_message(&mut self, sink: &mut dyn Sink) -> Result<()> {
+        let mut more = self.recv(sink)?;
+        while more {
+            more = self.recv(sink).inspect_err(|_| self.abandon_message())?;
         }
         Ok(())
     }

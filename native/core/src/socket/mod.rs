@@ -47,7 +47,7 @@ use crate::context::Context;
 use crate::counters::Endpoints;
 use crate::error::{Error, Result};
 use crate::lock::{AttemptLock, Guard};
-use crate::message::{Frames, Payload, Sink};
+use crate::message::{Frames, Payload, Sink, Skip};
 use crate::monitor::Events;
 use crate::options::{ARENA_MAX, HWM_BYTES, Options, RCVHWM, SNDHWM};
 use crate::origin::Origin;
@@ -303,6 +303,13 @@ impl Socket {
         let more = state.received(received);
         self.tell_watchers(&mut state, &more);
         Ok((more?, origin))
+    }
+
+    /// Drops what is left of a message whose last frames find no memory, so that it is not taken for a message.
+    pub fn abandon_message(&self) {
+        if let Ok(mut state) = self.enter() {
+            state.abandon_message();
+        }
     }
 
     /// The short spin that a caller does before it lets other threads run. True: try again.
@@ -660,6 +667,22 @@ impl State {
     pub fn recv(&mut self, sink: &mut dyn Sink) -> Result<bool> {
         let received = self.pattern_recv(sink);
         self.received(received)
+    }
+
+    /// See [`Socket::abandon_message`]. Nobody received it.
+    #[cold]
+    pub fn abandon_message(&mut self) {
+        if !self.rcvmore {
+            return;
+        }
+        let received = self.core.stats.messages_received;
+        while self.rcvmore {
+            if self.recv(&mut Skip::default()).is_err() {
+                self.rcvmore = false;
+            }
+        }
+        self.core.stats.messages_received = received;
+        self.core.stats.discard(Discard::NoMemory, 1);
     }
 
     #[inline(always)]
