@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from kit import CAP_MS, expect, expect_error, marry, tune_in, wait_until
+from kit import CAP, CAP_MS, expect, expect_error, marry, tune_in, wait_until
 
 pytestmark = pytest.mark.shmzmq_only("shmzmq's own bugs")
 
@@ -279,7 +279,7 @@ def test_poll_for_output_sees_what_another_socket_gives_up(zmq, ctx, sockets, pa
     try:
         push.send(body(0, MIB))
         blocks = []
-        with expect_error(zmq, "ENOMEM"):
+        with expect_error(zmq, "EAGAIN"):
             while len(blocks) < 8:
                 blocks.append(other.alloc(MIB, zmq.DONTWAIT))
         with expect_error(zmq, "EAGAIN"):
@@ -341,6 +341,70 @@ def test_arena_full_of_unsent_blocks_is_a_memory_error(zmq, pair, call):
     blocks.pop()
     push.send(body(0, MIB))
     expect(pull, body(0, MIB))
+
+
+@pytest.mark.slow
+def test_alloc_beyond_all_the_blocks_that_can_be_told_apart_is_a_memory_error(zmq, pair):
+    """It waited for the program's own blocks, for ever."""
+    push, pull = pair
+    push.sndtimeo = CAP_MS
+    blocks = []
+    with contextlib.suppress(MemoryError):
+        while len(blocks) < 100_000:
+            blocks.append(push.alloc(1))
+    assert len(blocks) < 100_000
+    push.send(body(0, MIB))
+    expect(pull, body(0, MIB))
+    blocks.clear()
+    push.send(push.alloc(1))
+    expect(pull, b"\0")
+
+
+def _share_a_limit(zmq, link, other, endpoints):
+    """Send 40 MiB within a SHM_MAX of 64 MiB, of which another socket has some; how it was refused first."""
+    with zmq.Context() as context:
+        context.set(zmq.SHM_MAX, 64 * MIB)
+        pairs = []
+        for where in endpoints:
+            push, pull = context.socket(zmq.PUSH), context.socket(zmq.PULL)
+            pull.bind(where)
+            push.connect(where)
+            marry(push, pull)
+            pairs.append((push, pull))
+        (first, reader), (push, pull) = pairs
+        held = [first.alloc(40 * MIB)] if other == "unsent" else []
+        if not held:
+            # More than half of the limit would not be lent but copied.
+            first.send(body(0, (24 if other == "held" else 40) * MIB))
+        if other in ("received", "held"):
+            held.append(reader.recv(copy=other == "received"))
+        told = []
+        while True:
+            try:
+                push.send(body(1, 40 * MIB), zmq.DONTWAIT)
+                return [*told, pull.recv() == body(1, 40 * MIB)]
+            except (MemoryError, zmq.Again) as error:
+                told.append(type(error).__name__)
+                assert len(told) < 3, told
+            if other == "unread":
+                reader.recv()
+            held.clear()
+
+
+SHARED = {
+    "received": [True],
+    "unread": ["Again", True],
+    "held": ["Again", True],
+    "unsent": ["OutOfMemory", True],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("other", "expected"), SHARED.items(), ids=SHARED)
+def test_what_other_sockets_do_not_need_of_the_limit_is_given_up(run_child, new_endpoint, other, expected):
+    """A MemoryError said that less than SHM_MAX was beyond it, as long as the other had it, idle or not."""
+    endpoints = [new_endpoint("ipc"), new_endpoint("ipc")]
+    assert run_child(_share_a_limit, other, endpoints).result(4 * CAP) == expected
 
 
 @pytest.mark.slow

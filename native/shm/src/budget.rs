@@ -6,12 +6,12 @@
 //! environment variable `SHMZMQ_SHM_MAX` (plain bytes), a quarter of the memory that there is: of the
 //! machine or of the smallest cgroup limit above us. Where none of these can be read there is no limit.
 //!
-//! Two words, and a list of who waits: a forked child may call all of this. It reserved nothing ([`after_in_child`]),
+//! Three words, a list of who waits and one of who has: a forked child may call all of this. It reserved nothing ([`after_in_child`]),
 //! and what its parent had reserved is released by the parent alone.
 
 use std::path::Path;
-use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use crate::arena::Wake;
 use crate::fork::{self, Global};
@@ -27,8 +27,63 @@ static MAX: AtomicU64 = AtomicU64::new(0);
 /// The default, once it was asked for; 0: not yet.
 static DEFAULT: AtomicU64 = AtomicU64::new(0);
 static USED: AtomicU64 = AtomicU64::new(0);
+/// What was asked for last and was not there; 0: nothing. A hint, by which nothing is ordered.
+static WANTED: AtomicU64 = AtomicU64::new(0);
 /// Who waits until something is released.
 static WAITING: Global<Vec<Weak<dyn Fn() + Send + Sync>>> = Global::new();
+
+/// Who has something reserved. Neither call waits for a holder that is busy.
+pub trait Holder: Send + Sync {
+    /// Gives up what nobody uses. True if there was something.
+    fn give_up_free(&self) -> bool;
+    /// Whether something of it will come back; None: it is busy.
+    fn awaits(&self) -> Option<bool>;
+}
+
+static HOLDERS: Global<Vec<Weak<dyn Holder>>> = Global::new();
+
+/// The holder is asked from now on.
+pub fn enrol(holder: Weak<dyn Holder>) {
+    let mut holders = HOLDERS.lock();
+    holders.retain(|other| other.strong_count() > 0);
+    holders.push(holder);
+}
+
+fn holders() -> Vec<Arc<dyn Holder>> {
+    HOLDERS.lock().iter().filter_map(Weak::upgrade).collect()
+}
+
+/// Asks every holder but the caller, who is busy, to give up what nobody uses. True if one did.
+pub fn give_up_free() -> bool {
+    holders().iter().filter(|holder| holder.give_up_free()).count() > 0
+}
+
+/// Whether something of another holder than the caller, who is busy, will come back.
+pub fn awaits() -> bool {
+    let mut busy = 0;
+    holders().iter().any(|holder| {
+        holder.awaits().unwrap_or_else(|| {
+            busy += 1;
+            busy > 1
+        })
+    })
+}
+
+/// True if so many bytes more would be more than there may be.
+pub fn lacks(bytes: u64) -> bool {
+    used().saturating_add(bytes) > max()
+}
+
+/// Somebody waits for so many bytes.
+pub fn want(bytes: u64) {
+    WANTED.store(bytes, Ordering::Relaxed);
+}
+
+/// True if they are still missing.
+pub fn is_short() -> bool {
+    let wanted = WANTED.load(Ordering::Relaxed);
+    wanted > 0 && lacks(wanted)
+}
 
 /// From now on at most `bytes` may be reserved; 0: the default again. What is reserved stays, also if
 /// it is more.
@@ -57,7 +112,10 @@ pub fn reserve(bytes: u64) -> Option<Reserved> {
         let wanted = used.checked_add(bytes).filter(|&wanted| wanted <= max || bytes == 0)?;
         // Counts only; nothing is ordered by them.
         match USED.compare_exchange_weak(used, wanted, Ordering::Relaxed, Ordering::Relaxed) {
-            Ok(_) => return Some(Reserved { bytes, born: fork::generation() }),
+            Ok(_) => {
+                WANTED.store(0, Ordering::Relaxed);
+                return Some(Reserved { bytes, born: fork::generation() });
+            }
             Err(found) => used = found,
         }
     }
@@ -65,7 +123,7 @@ pub fn reserve(bytes: u64) -> Option<Reserved> {
 
 /// Calls `wake` once, when something was released. It may come back to what it waits for.
 pub fn tell(wake: &Wake) {
-    let wake = std::sync::Arc::downgrade(wake);
+    let wake = Arc::downgrade(wake);
     let mut waiting = WAITING.lock();
     waiting.retain(|other| other.strong_count() > 0);
     if !waiting.iter().any(|other| other.ptr_eq(&wake)) {
@@ -76,7 +134,9 @@ pub fn tell(wake: &Wake) {
 /// In a forked child: it reserved nothing.
 pub fn after_in_child() {
     WAITING.renew().into_iter().for_each(std::mem::forget);
+    HOLDERS.renew().into_iter().for_each(std::mem::forget);
     USED.store(0, Ordering::Relaxed);
+    WANTED.store(0, Ordering::Relaxed);
 }
 
 /// Bytes that are reserved as long as this lives.

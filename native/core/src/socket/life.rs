@@ -409,6 +409,9 @@ impl Socket {
             return Err(Error::Again);
         }
         let block = core.arena.alloc(len).map_err(|short| match short {
+            Short::Numbers if !core.arena.awaits() => {
+                Error::NoMemory(format!("no block of {len} bytes: the program holds all that there may be"))
+            }
             Short::Wait | Short::Numbers => {
                 core.starved = true;
                 Error::Again

@@ -37,7 +37,7 @@ mod peers;
 mod segments;
 mod supply;
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Weak};
 
 pub use self::block::{Block, Usage};
 pub use self::classes::block_bytes;
@@ -46,9 +46,9 @@ pub use self::peers::PeerId;
 use self::peers::{PeerRow, returns_of};
 use self::segments::Segment;
 pub use self::segments::{Look, SEGMENTS_MAX};
-use crate::fork;
 use crate::returns::HeapReturns;
 use crate::table::Table;
+use crate::{budget, fork};
 
 /// Why there is no block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,6 +140,19 @@ pub struct Holdings {
     pub grown: u64,
 }
 
+impl budget::Holder for Arena {
+    fn give_up_free(&self) -> bool {
+        self.try_lock().is_some_and(|mut state| {
+            state.take_returns(&self.dropped);
+            state.give_up_free()
+        })
+    }
+
+    fn awaits(&self) -> Option<bool> {
+        self.try_lock().map(|state| state.awaits())
+    }
+}
+
 impl Arena {
     pub fn new(wake: Wake) -> Arc<Arena> {
         let state = State {
@@ -172,14 +185,36 @@ impl Arena {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// None: somebody has it, perhaps this very thread, or it is another process's.
+    fn try_lock(&self) -> Option<MutexGuard<'_, State>> {
+        match self.state.try_lock() {
+            Ok(state) => Some(state),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     /// Bytes that the arena may have; 0 for no limit of its own.
     pub fn set_max(&self, bytes: u64) {
         self.lock().max = bytes;
     }
 
+    /// With the first block.
+    #[cold]
+    fn begin(self: &Arc<Self>) -> HeapReturns {
+        let this: Weak<Arena> = Arc::downgrade(self);
+        budget::enrol(this);
+        HeapReturns::default()
+    }
+
+    /// True if something that is in use will come back without the program's doing.
+    pub fn awaits(&self) -> bool {
+        self.lock().awaits()
+    }
+
     /// A block of at least `len` bytes, or why there is none.
     pub fn alloc(self: &Arc<Self>, len: usize) -> Result<Arc<Block>, Short> {
-        let dropped = self.dropped.get_or_init(HeapReturns::default);
+        let dropped = self.dropped.get_or_init(|| self.begin());
         let mut state = self.lock();
         returns_of(&mut state, dropped);
         let block = state.claim(len as u64)?;
@@ -189,7 +224,7 @@ impl Arena {
     /// A block for each of `lens`, or none at all and why. One by one, what a caller let go of again would be
     /// news to itself: `arm` would say that a block came back, for ever.
     pub fn alloc_all(self: &Arc<Self>, lens: &[usize]) -> Result<Vec<Arc<Block>>, Short> {
-        let dropped = self.dropped.get_or_init(HeapReturns::default);
+        let dropped = self.dropped.get_or_init(|| self.begin());
         let mut state = self.lock();
         returns_of(&mut state, dropped);
         let mut claimed = Vec::with_capacity(lens.len());

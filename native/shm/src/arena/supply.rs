@@ -47,25 +47,33 @@ impl State {
         };
         match made {
             Err(Short::Wait | Short::Numbers) if self.borrow_larger(class) => Ok(()),
-            Err(Short::Wait) => Err(self.shortage(bytes)),
+            // Other arenas of the process may have what is missing, and not need it.
+            Err(Short::Wait) if budget::lacks(bytes) && budget::give_up_free() => self.grow(class, bytes),
             made => made,
         }
+        .map_err(|short| if short == Short::Wait { self.shortage(bytes) } else { short })
     }
 
     /// There is no room for a block of so many bytes now: will there be?
     fn shortage(&self, bytes: u64) -> Short {
         let (max, limit) = self.limit();
-        if bytes > max || self.used == 0 {
+        if bytes > max {
             return Short::Never(format!("a block of {bytes} bytes is beyond {limit} of {max} bytes"));
         }
-        // All of it is in the program's own hands: to wait for oneself is to wait for ever.
-        if !self.awaits() {
-            return Short::Never(format!(
-                "no block of {bytes} bytes: the program holds {} bytes of blocks that it did not send",
-                self.used
-            ));
+        // Another arena's memory is released when nobody uses it any more.
+        let elsewhere = budget::lacks(bytes);
+        if self.awaits() || elsewhere && budget::awaits() {
+            if elsewhere {
+                budget::want(bytes);
+            }
+            return Short::Wait;
         }
-        Short::Wait
+        // All of it is in the program's own hands: to wait for oneself is to wait for ever.
+        let held = if elsewhere { budget::used() } else { self.used };
+        Short::Never(format!(
+            "no block of {bytes} bytes within {limit} of {max} bytes: the program holds {held} bytes of blocks that it \
+             did not send"
+        ))
     }
 
     /// Bytes that there may be, and which option says so.
@@ -90,7 +98,7 @@ impl State {
     }
 
     /// True if a peer, or a queue of this process, has something that will come back.
-    fn awaits(&self) -> bool {
+    pub(super) fn awaits(&self) -> bool {
         self.rows.iter().any(|row| {
             let fillers = |block: Arc<Block>| block.fillers.load(Ordering::Relaxed) as usize;
             // One of the handles is the one just made; none at all: its return is on its way.
