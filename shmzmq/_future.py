@@ -283,6 +283,7 @@ class _AsyncSocket(Socket["Future[Any]"]):
                 return self._sent(got)
             if flags & _DONTWAIT:
                 return _failed(error_for(EAGAIN))
+        _waits.entrust(arguments[0])
         return waits.wait(waits.senders, attempt, (flags, *arguments), self._get_int(SNDTIMEO))
 
     def _sent(self, result: Any) -> Future[Any]:
@@ -309,6 +310,7 @@ class _AsyncSocket(Socket["Future[Any]"]):
                 return self._sent(got)
             if flags & _DONTWAIT:
                 return _done(burst.sent) if burst.sent else _failed(error_for(EAGAIN))
+        _waits.entrust(*burst.messages)
         future = waits.wait(waits.senders, _waits.send_many, (burst,), self._get_int(SNDTIMEO))
         future.over = lambda: burst.sent or None
         return future

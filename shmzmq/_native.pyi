@@ -83,8 +83,8 @@ class Block:
     """Memory of a socket for one frame: filled in place, and sent without a copy.
 
     Made by `Socket.alloc`. Supports the buffer protocol (writable, bytes), so memoryview, numpy and
-    `readinto` work on it. As a context manager it is given up at the end unless it was sent. Its memory is
-    used again when no peer has it and no view of it is left.
+    `readinto` work on it. As a context manager it is given up at the end unless it was sent, or waits to be
+    (in a future, or a ZMQStream). Its memory is used again when no peer has it and no view of it is left.
 
     Raises   ValueError  on a new view or another send, after a send, a release or a fork.
     """
@@ -103,6 +103,8 @@ class Block:
 
     def release(self) -> None:
         """Give it up unsent; after a send this does nothing."""
+
+    def _entrust(self) -> None: ...
 
 @final
 class Loan:

@@ -38,7 +38,7 @@ from errno import EAGAIN
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
-from ._backend import begin_turn, end_turn, spend_turn
+from ._backend import Block, begin_turn, end_turn, spend_turn
 from .constants import EFSM, Flag, PollEvent, SocketOption
 from .errors import Again, ZMQError, error_for
 from .frame import Frame
@@ -569,6 +569,14 @@ def send_multipart(waits: Waits, flags: int, parts: Any, *how: Any) -> Any:
     if flags or not copy or track or keywords:
         return once(waits.handle.send_multipart, parts, flags | _DONTWAIT, copy, track, **keywords)
     return waits.try_send_multipart(parts)
+
+
+def entrust(*messages: Any) -> None:
+    """Blocks in what is sent later, frames or lists of frames, are not given up by a `with` that ends."""
+    for message in messages:
+        for frame in message if isinstance(message, (list, tuple)) else (message,):
+            if isinstance(frame, Block):
+                frame._entrust()
 
 
 class Burst:

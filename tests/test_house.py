@@ -124,7 +124,7 @@ ARROWS: dict[str, set[str]] = {
     "eventloop": set(),
     "eventloop.ioloop": {"eventloop"},
     "eventloop.future": {"_future", "context", "eventloop"},
-    "eventloop.zmqstream": {"", "_future", "eventloop", "utils", "utils.jsonapi"},
+    "eventloop.zmqstream": {"", "_future", "_waits", "eventloop", "utils", "utils.jsonapi"},
     "green": {"", "green.core", "green.device", "green.poll"},
     "green.waits": LEAVES,
     "green.poll": {"poller", "socket", "green.waits", *LEAVES},

@@ -21,6 +21,7 @@ from tornado.log import gen_log
 
 from .. import DONTWAIT, POLLIN, POLLOUT, Again, ContextTerminated, Poller, Socket, ZMQError
 from .._future import _AsyncSocket
+from .._waits import entrust
 from ..utils import jsonapi
 from . import IOLoop
 
@@ -157,6 +158,7 @@ class ZMQStream:
         self._check_closed()
         if callback is not None:
             self.on_send(callback)
+        entrust(msg)
         self._queue.append((msg, {"flags": flags, "copy": copy, "track": track, **kwargs}))
         self._look()
 

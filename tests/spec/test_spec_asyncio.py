@@ -98,6 +98,25 @@ def test_send_that_is_accepted_at_once_is_done_when_the_call_returns(zmq, run):
     run(main)
 
 
+@pytest.mark.shmzmq_only("pyzmq has no blocks")
+@pytest.mark.parametrize("call", ["send", "send_multipart", "send_many"])
+def test_block_of_a_send_that_waits_is_not_given_up_by_the_end_of_its_with(zmq, run, endpoint, call):
+    """The future raised that its block had been released."""
+
+    async def main(world):
+        push, pull = world.socket(zmq.PUSH, immediate=1), world.socket(zmq.PULL)
+        push.connect(endpoint) if endpoint.startswith("tcp") else push.bind(endpoint)
+        with push.alloc(5) as block:
+            memoryview(block)[:] = b"hello"
+            future = getattr(push, call)(block if call == "send" else [block])
+        assert not future.done()
+        pull.connect(endpoint) if not endpoint.startswith("tcp") else pull.bind(endpoint)
+        await future
+        assert await pull.recv() == b"hello"
+
+    run(main)
+
+
 def test_recv_of_what_is_there_is_done_when_the_call_returns(zmq, run):
     async def main(world):
         push, pull = await world.flow()

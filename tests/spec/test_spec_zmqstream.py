@@ -316,6 +316,26 @@ def test_messages_wait_for_a_peer_and_the_loop_runs(zmq, sockets, endpoint, play
     play(scene)
 
 
+@pytest.mark.shmzmq_only("pyzmq has no blocks")
+def test_block_that_waits_is_not_given_up_by_the_end_of_its_with(zmq, pair, play):
+    """The message was lost, and the log said that its block had been released."""
+    one, other = pair
+
+    async def scene(stream):
+        sender = stream(one)
+        with one.alloc(5) as block:
+            memoryview(block)[:] = b"hello"
+            sender.send(block, copy=False)
+        with one.alloc(5) as first, one.alloc(5) as second:
+            memoryview(first)[:], memoryview(second)[:] = b"first", b"secon"
+            sender.send_multipart([first, b"between", second])
+        await until(lambda: not sender.sending(), "the messages to be sent")
+        expect(other, b"hello")
+        expect(other, b"first", b"between", b"secon")
+
+    play(scene)
+
+
 @pytest.mark.shmzmq_only("pyzmq waits with the whole loop")
 def test_full_peer_does_not_stop_the_loop(zmq, sockets, inproc, play):
     """EVENTS of a ROUTER says that it takes messages, whatever peer they are for."""

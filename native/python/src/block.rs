@@ -52,12 +52,14 @@ pub struct Block {
     block: Arc<arena::Block>,
     len: usize,
     state: AtomicU8,
+    /// A send that waits has it.
+    entrusted: AtomicBool,
 }
 
 impl Block {
     pub fn new(block: Arc<arena::Block>, len: usize) -> Block {
         block.filled();
-        Block { block, len, state: AtomicU8::new(FREE) }
+        Block { block, len, state: AtomicU8::new(FREE), entrusted: AtomicBool::new(false) }
     }
 
     fn refuse(&self, state: u8) -> PyErr {
@@ -137,7 +139,14 @@ impl Block {
     }
 
     fn __exit__(&self, _kind: Py<PyAny>, _value: Py<PyAny>, _trace: Py<PyAny>) {
-        self.release();
+        if !self.entrusted.load(Ordering::Relaxed) {
+            self.release();
+        }
+    }
+
+    /// A send has it that waits and ends after the `with`, if there is one: it is not given up there.
+    fn _entrust(&self) {
+        self.entrusted.store(true, Ordering::Relaxed);
     }
 
     fn __repr__(&self) -> String {
