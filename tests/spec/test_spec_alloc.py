@@ -6,6 +6,7 @@ Source   docs of `Socket.alloc`; pyzmq's `send` for what it takes and refuses.
 from __future__ import annotations
 
 import array
+import collections
 import ctypes
 import errno
 import gc
@@ -668,6 +669,21 @@ def test_tracker_of_a_block_is_done_when_the_receiver_lets_go(zmq, sockets, new_
     del view
     tracker.wait(CAP)
     assert tracker.done
+
+
+@ours
+@pytest.mark.parametrize("kind", [list, tuple, collections.UserList, iter])
+def test_tracker_is_of_the_blocks_in_a_message_however_its_parts_are_given(zmq, sockets, ipc, kind):
+    """In anything but lists and tuples they were not found, and the tracker was done at once."""
+    push, pull = sockets(zmq.PUSH), sockets(zmq.PULL)
+    pull.bind(ipc)
+    push.connect(ipc)
+    parts = [b"head", filled(push, 1, 100_000)]
+    tracker = push.send_multipart(kind(parts), copy=False, track=True)
+    frames = pull.recv_multipart(copy=False)
+    assert not tracker.done
+    del frames
+    tracker.wait(CAP)
 
 
 @ours

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyList, PyTuple};
 use shmzmq_core::error::Error;
 use shmzmq_core::origin::Origin;
 use shmzmq_core::socket::{Interest, Socket as Core};
@@ -120,9 +120,14 @@ fn send_multipart(py: Python<'_>, socket: &Socket, call: Call) -> PyResult<*mut 
     let names = ["msg_parts", "flags", "copy", "track", "routing_id", "group"];
     let given = call.arguments(py, "send_multipart", names)?;
     given.refuse_drafts(py)?;
-    let parts = given.required_object(py, 0, "send_multipart", "msg_parts")?;
+    let mut parts = given.required_object(py, 0, "send_multipart", "msg_parts")?;
+    let tracks = !given.truth(py, 2, true)? && given.truth(py, 3, false)?;
+    if tracks && !parts.is_instance_of::<PyTuple>() {
+        // Read once: the tracker is of the very parts that are sent.
+        parts = PyTuple::new(py, parts.try_iter()?.collect::<PyResult<Vec<_>>>()?)?.into_any();
+    }
     send_parts(py, socket, &parts, given.int(py, 1)?)?;
-    if given.truth(py, 2, true)? || !given.truth(py, 3, false)? {
+    if !tracks {
         return Ok(none());
     }
     // SAFETY: a live object.
