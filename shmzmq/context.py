@@ -7,8 +7,8 @@ Refuses  to know transports and socket types.
 Ending. `term` waits until every socket is closed and what they accepted has found its peer, within LINGER.
 At interpreter exit every socket that is still open is closed and the same wait follows, because a message
 that was accepted is not thrown away in silence; after five seconds one line on stderr says what is waited
-for, and Ctrl-C ends it. Forked `multiprocessing` children run no atexit functions before Python 3.13: in every
-such child a Finalize does it, within one second unless LINGER was set.
+for, and Ctrl-C ends it. Forked `multiprocessing` children run no atexit functions before Python 3.13: in
+every such child a Finalize does it, within one second unless LINGER was set.
 """
 
 from __future__ import annotations

@@ -336,6 +336,18 @@ def test_recv_into_refuses_a_readonly_buffer_and_receives_nothing(flow):
     expect(pull, b"kept")
 
 
+@pytest.mark.parametrize("what", ["read-only", "strided"])
+def test_recv_into_refuses_an_array_that_it_cannot_fill_and_receives_nothing(np, flow, what):
+    """numpy itself says ValueError."""
+    push, pull = flow
+    push.send(b"kept")
+    array = np.zeros(200, "u1")
+    array.flags.writeable = what != "read-only"
+    with pytest.raises(BufferError):
+        pull.recv_into(array[::2] if what == "strided" else array)
+    expect(pull, b"kept")
+
+
 @pytest.mark.parametrize(
     ("buffer", "options", "error"),
     [

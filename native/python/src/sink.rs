@@ -250,7 +250,10 @@ impl Writable {
         let mut view = Box::new(ffi::Py_buffer::new());
         // SAFETY: the caller's word; fills the view or raises. It refuses what is read-only or strided.
         if unsafe { ffi::PyObject_GetBuffer(object, &mut *view, ffi::PyBUF_WRITABLE) } != 0 {
-            return Err(PyErr::take(py).unwrap_or_else(|| PyBufferError::new_err("not a writable buffer")));
+            let error = PyErr::take(py).unwrap_or_else(|| PyBufferError::new_err("not a writable buffer"));
+            // numpy's word for what is read-only or strided.
+            let numpys = error.is_instance_of::<PyValueError>(py);
+            return Err(if numpys { PyBufferError::new_err(error.value(py).to_string()) } else { error });
         }
         let room = view.len as usize;
         Ok(Writable { view, room, spill: Vec::new(), lent: None, size: 0 })
