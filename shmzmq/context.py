@@ -28,7 +28,7 @@ from weakref import WeakSet, WeakValueDictionary
 
 from ._backend import NativeContext, close_counters, drain_log, set_shm_max, shm_max
 from .attributes import ContextAttributes
-from .constants import ContextOption, ShmOption, SocketOption
+from .constants import ContextOption, ShmOption, SocketOption, SocketType
 from .errors import ForkedError, ZMQError, error_for
 from .options import (
     ATTRIBUTES,
@@ -384,6 +384,8 @@ class Context(NativeContext, ContextAttributes, Generic[_SocketT_co]):
 install(Context, [row for row in CONTEXT_OPTIONS if row.name in CONTEXT_ATTRIBUTES])
 install(Context, SOCKET_OPTIONS, SocketDefault)
 
+_RECEIVERS = (SocketType.PULL, SocketType.SUB)
+
 _exiting = False
 _child_is_flushed = False
 
@@ -399,10 +401,14 @@ def _end_orphans() -> None:
 
 
 def _close_all(contexts: list[Context[Any]], timeout_ms: int | None) -> bool:
-    """Close every open socket of `contexts` and wait for what they accepted; False if time ran out."""
-    for context in contexts:
-        for socket in list(context._sockets):
-            socket.close()
+    """Close every open socket of `contexts` and wait for what they accepted; False if time ran out.
+
+    Those that only receive come last: what a daemon thread sends meanwhile, to a socket of this very program,
+    would find nobody who takes it.
+    """
+    sockets = [socket for context in contexts for socket in list(context._sockets)]
+    for socket in sorted(sockets, key=lambda socket: socket.socket_type in _RECEIVERS):
+        socket.close()
     return all([context._wait_empty(timeout_ms) for context in contexts])
 
 

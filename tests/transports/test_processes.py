@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -564,3 +566,36 @@ def test_marry_works_across_contexts_of_one_process(zmq, sockets, new_context, i
     marry(push, pull)
     push.send(b"message")
     expect(pull, b"message")
+
+
+TALKS_TO_ITSELF = """
+import sys, threading
+import shmzmq as zmq
+context = zmq.Context()
+def talk(push, pull, busy):
+    while True:
+        push.send(bytes(100))
+        pull.recv()
+        busy.set()
+for number in range(6):  # in whatever order they are closed
+    push, pull = context.socket(zmq.PUSH), context.socket(zmq.PULL)
+    pull.bind(f"{sys.argv[1]}-{number}")
+    push.connect(f"{sys.argv[1]}-{number}")
+    busy = threading.Event()
+    threading.Thread(target=talk, args=(push, pull, busy), daemon=True).start()
+    busy.wait()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.shmzmq_only("waits at its end for what it sent; pyzmq ends at once")
+def test_program_whose_daemon_thread_talks_to_itself_ends(new_endpoint):
+    """Every second or third run waited for ever: the receiving socket was closed first."""
+    command = [sys.executable, "-c", TALKS_TO_ITSELF]
+    runs = [subprocess.Popen([*command, new_endpoint("ipc")], stderr=subprocess.DEVNULL) for _ in range(4)]
+    try:
+        assert [run.wait(4 * CAP) for run in runs] == [0] * 4
+    finally:
+        for run in runs:
+            run.kill()
+            run.wait()
