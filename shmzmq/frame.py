@@ -29,7 +29,8 @@ class MessageTracker:
     """Says when the buffers of a message may be changed by their sender.
 
     That is when the bytes are in a ring or a queue, so before `send` returns: such a tracker is done from
-    the beginning, whatever a receiver keeps. Only what was sent in a `Block` waits for its receivers.
+    the beginning, whatever a receiver keeps. Only what was sent in a `Block` waits for its receivers. A
+    received Frame that is sent on is shared with what is under way, as pyzmq's: do not write into it then.
     """
 
     def __init__(self, *towatch: MessageTracker | Event | Frame) -> None:
