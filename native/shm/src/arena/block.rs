@@ -35,11 +35,13 @@ impl Block {
         self.at
     }
 
+    #[inline]
     pub fn segment(&self) -> u32 {
         self.segment
     }
 
     /// Room, at least what was asked for.
+    #[inline]
     pub fn room(&self) -> usize {
         self.bytes
     }
@@ -70,6 +72,7 @@ impl Block {
     }
 
     /// True if this is the only handle, and no peer has it: who writes there is seen by nobody else.
+    #[inline]
     pub fn is_alone(self: &Arc<Self>) -> bool {
         // In a forked child it is a copy (exports.rs), and the lock may never be free.
         if !self.is_ours() {

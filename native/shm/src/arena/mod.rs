@@ -181,6 +181,7 @@ impl Arena {
         Arc::new(Arena { state: Mutex::new(state), dropped: OnceLock::new(), wake, born: fork::generation() })
     }
 
+    #[inline]
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -268,10 +269,12 @@ impl Arena {
     // --- one copy for many peers -----------------------------------------------------------------------------
 
     /// From here to `unshare` every peer is sent the same frames.
+    #[inline]
     pub fn share(&self) {
         self.lock().shares = true;
     }
 
+    #[inline]
     pub fn unshare(&self) {
         let mut state = self.lock();
         state.shares = false;
@@ -281,6 +284,7 @@ impl Arena {
     }
 
     /// The block that frame `index` was copied to for an earlier peer.
+    #[inline]
     pub fn staged(&self, index: usize, at: *const u8) -> Option<Arc<Block>> {
         let state = self.lock();
         if !state.shares {
@@ -290,6 +294,7 @@ impl Arena {
         found.map(|(_, _, block)| block.clone())
     }
 
+    #[inline]
     pub fn stage(&self, index: usize, at: *const u8, block: &Arc<Block>) {
         let mut state = self.lock();
         if state.shares {

@@ -27,6 +27,7 @@ pub(super) struct PeerRow {
 }
 
 impl PeerRow {
+    #[inline]
     fn has(&self, block: u32) -> bool {
         self.lent.get(block as usize / 64).is_some_and(|word| word >> (block % 64) & 1 != 0)
     }
@@ -37,6 +38,7 @@ impl PeerRow {
     }
 
     /// True if it had the block.
+    #[inline]
     fn take_back(&mut self, block: u32) -> bool {
         let had = self.has(block);
         if had {
@@ -61,6 +63,7 @@ impl Arena {
     /// May a block for `len` bytes be lent to the peer now? A peer may have twice what is left for others, so
     /// one gets at most two thirds and something is always left for the next. What lies there for long is
     /// less: see `lend`.
+    #[inline]
     pub fn may_lend(&self, peer: PeerId, len: usize) -> bool {
         let mut state = self.lock();
         state.take_returns(&self.dropped);
@@ -99,6 +102,7 @@ impl Arena {
     /// Lends `len` bytes of the block. None: it is not ours, or the peer has it already. Once half of all that
     /// there may be is out, readers are told to copy: what their programs hold stays below that half,
     /// however many they are, and the other half is for what is under way.
+    #[inline]
     pub fn lend(self: &Arc<Self>, peer: PeerId, block: &Arc<Block>, len: usize) -> Option<Described> {
         if !Arc::ptr_eq(self, &block.arena) {
             return None;
@@ -109,6 +113,7 @@ impl Arena {
 
     /// A warm block for `len` bytes in one of the segments that the peer knows, lent already, and where to
     /// write: the whole of `alloc` and `lend` for most frames, which have one reader. None: it takes more.
+    #[inline]
     pub fn lend_warm(&self, peer: PeerId, len: usize, known: &[u32]) -> Option<(Described, *mut u8)> {
         let mut state = self.lock();
         state.take_returns(&self.dropped);
@@ -231,6 +236,7 @@ pub(super) fn returns_of(state: &mut State, dropped: &HeapReturns) {
 }
 
 impl State {
+    #[inline]
     pub(super) fn take_returns(&mut self, dropped: &OnceLock<HeapReturns>) {
         if let Some(dropped) = dropped.get() {
             returns_of(self, dropped);
@@ -240,6 +246,7 @@ impl State {
     /// Words were taken, and with them the wish of whoever sleeps to be told: it is told now, whatever
     /// was there. Not a return only: the bit that stood for it may have been taken before. Nor a free
     /// block only: who waits for what one peer has goes on although another has it still.
+    #[inline]
     fn took(&mut self) {
         if std::mem::take(&mut self.armed) {
             (self.wake)();
@@ -255,6 +262,7 @@ impl State {
     }
 
     /// Takes what a peer gave back. False: it has nothing any more.
+    #[inline]
     fn returns_from(&mut self, id: PeerId) -> bool {
         let Some(peer) = self.peers.get_mut(&id) else { return false };
         if returns::pending(&peer.words) {
@@ -275,6 +283,7 @@ impl State {
         has
     }
 
+    #[inline]
     fn return_from(&mut self, id: PeerId, block: u32) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         if !peer.take_back(block) {
@@ -287,12 +296,14 @@ impl State {
     }
 
     /// One peer less has the block. The caller tells whoever sleeps.
+    #[inline]
     fn came_back(&mut self, block: u32) {
         self.rows[block as usize].lent -= 1;
         self.free_if_unused(block);
     }
 
     /// Bytes that there may be, and that are in use.
+    #[inline]
     fn share(&self) -> (u64, u64) {
         match self.max {
             0 => (budget::max(), budget::used().saturating_sub(self.committed - self.used)),
@@ -301,6 +312,7 @@ impl State {
     }
 
     /// May a peer that has `held` bytes have more?
+    #[inline]
     fn may_lend(&self, held: u64, bytes: u64) -> bool {
         let (most, used) = self.share();
         held == 0 || held.saturating_add(bytes) <= most.saturating_sub(used).saturating_mul(2)
@@ -318,6 +330,7 @@ impl State {
         bytes.any(|bytes| held.saturating_add(bytes) > left.saturating_mul(2))
     }
 
+    #[inline]
     fn lend(&mut self, id: PeerId, block: u32, len: usize) -> Option<Described> {
         let peer = self.peers.get_mut(&id)?;
         if peer.has(block) {

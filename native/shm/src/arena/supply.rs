@@ -178,6 +178,7 @@ impl State {
     }
 
     /// The last handle is gone.
+    #[inline]
     pub(super) fn dropped(&mut self, block: u32) {
         if let Some(row) = self.rows.get_mut(block as usize)
             && row.held
