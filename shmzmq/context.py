@@ -407,7 +407,7 @@ def _close_all(contexts: list[Context[Any]], timeout_ms: int | None) -> bool:
     would find nobody who takes it.
     """
     sockets = [socket for context in contexts for socket in list(context._sockets)]
-    for socket in sorted(sockets, key=lambda socket: socket.socket_type in _RECEIVERS):
+    for socket in sorted(sockets, key=lambda socket: socket.type in _RECEIVERS):
         socket.close()
     return all([context._wait_empty(timeout_ms) for context in contexts])
 
