@@ -455,16 +455,15 @@ def test_a_connecter_without_fds_for_an_offer_shows_it_everywhere(shown, meet, f
 
 
 @pytest.mark.parametrize("role", ["bind"], indirect=True)
-@pytest.mark.parametrize(
-    ("free", "call"), [(0, "memfd_create"), (1, "fcntl(F_DUPFD)"), (2, "fcntl(F_DUPFD)")]
-)
-def test_a_binder_without_fds_for_rings_shows_it_everywhere(shown, meet, free, call):
+@pytest.mark.parametrize("free", [0, 1, 2])
+def test_a_binder_without_fds_for_rings_shows_it_everywhere(shown, meet, free):
+    """Which call fails depends on what else the connection has opened by then."""
     it = shown()
     wire = meet(it.socket)
     assert hear(wire, len(GREETING)) == GREETING  # so it has been accepted
     with free_fds(free):
         wire.sendall(GREETING + ready_of(GOOD))
-        it.expect(f"no memory for rings: {call} failed: ")
+        it.expect("no memory for rings: ")
     expect_traffic(it.socket, wire)
 
 
