@@ -11,10 +11,11 @@ impl Answer {
     }
 
     /// Two threads may both look; they find the same, and nothing is ordered by it. No lock: a fork may come between.
-    fn get(&self, look: impl FnOnce() -> bool) -> bool {
+    /// None (for want of an fd, perhaps) is a no for now, and the next call looks again.
+    fn get(&self, look: impl FnOnce() -> Option<bool>) -> bool {
         match self.0.load(Ordering::Relaxed) {
             0 => {
-                let found = look();
+                let Some(found) = look() else { return false };
                 self.0.store(1 + u8::from(found), Ordering::Relaxed);
                 found
             }
@@ -28,8 +29,8 @@ impl Answer {
 pub(crate) fn allows_huge_pages() -> bool {
     static ANSWER: Answer = Answer::new();
     ANSWER.get(|| {
-        let said = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
-        rustix::param::page_size() == 4096 && said.is_ok_and(|said| !said.contains("[never]"))
+        let said = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").ok()?;
+        Some(rustix::param::page_size() == 4096 && !said.contains("[never]"))
     })
 }
 
@@ -38,7 +39,7 @@ pub(crate) fn allows_huge_pages() -> bool {
 pub(crate) fn counts_each_page() -> bool {
     static ANSWER: Answer = Answer::new();
     ANSWER.get(|| {
-        let said = std::fs::read_to_string("/proc/sys/vm/overcommit_memory");
-        said.is_ok_and(|said| said.trim() == "2")
+        let said = std::fs::read_to_string("/proc/sys/vm/overcommit_memory").ok()?;
+        Some(said.trim() == "2")
     })
 }

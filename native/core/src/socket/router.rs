@@ -2,7 +2,8 @@
 //!
 //! A peer that chose no id gets one of five bytes: zero, then a counter with a random start. A second
 //! peer of the same id is connected but neither read nor written (as libzmq does), unless
-//! ROUTER_HANDOVER gives it the id: then the first is, once what it had sent is read. An id is free again as soon as its peer is known to be gone.
+//! ROUTER_HANDOVER gives it the id: then the first is, once what it had sent is read. An id is free again as
+//! soon as its peer is known to be gone.
 
 use crate::error::{Error, Result};
 use crate::message::{Frames, Outgoing, Sink};
