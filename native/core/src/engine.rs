@@ -34,6 +34,8 @@ const MUCH: u64 = 16 * 1024;
 const RECENT: Duration = Duration::from_secs(1);
 /// The kernel had no memory for a write: it is tried again after this.
 const REWRITE: Duration = Duration::from_millis(10);
+/// The same where we have no memory for a read.
+const REREAD: Duration = Duration::from_millis(10);
 /// A program that streams is looked after so often: it fills a batch meanwhile, or writes it itself.
 const LINGER: Duration = Duration::from_micros(100);
 /// libzmq multiplies a TTL in 16 bits, so that more than this wraps there.
@@ -79,6 +81,8 @@ pub struct Engine {
     mute: Option<Errno>,
     /// For want of memory in the kernel nothing was written, or more is about to wait; it is tried again then.
     rewrite_at: Option<Instant>,
+    /// For want of memory nothing was read; it is tried again then.
+    reread_at: Option<Instant>,
     /// When something came last.
     heard_at: Option<Instant>,
     /// A PONG waits to be written.
@@ -117,6 +121,7 @@ impl Engine {
             may_end: true,
             mute: None,
             rewrite_at: None,
+            reread_at: None,
             heard_at: None,
             answers: false,
             tick_at: None,
@@ -228,6 +233,12 @@ impl Engine {
         };
         match came {
             Came::Stalled => self.stalled = true,
+            Came::Short => {
+                self.stalled = true;
+                let at = Instant::now() + REREAD;
+                self.reread_at = Some(at);
+                io.call_at(at, self.token);
+            }
             Came::Some => io.again(self.token),
             Came::Dry => {
                 // No end is there; when it comes it rings.
@@ -311,6 +322,9 @@ impl Engine {
             if first {
                 self.heartbeat.behind = self.look_behind();
             }
+        }
+        if self.reread_at.take_if(|at| *at <= now).is_some() {
+            self.resume(io)?;
         }
         self.set_timer(io);
         Ok(())

@@ -58,6 +58,7 @@ pub mod pipe;
 pub mod poller;
 pub mod proxy;
 pub mod reactor;
+pub mod reserve;
 pub mod route;
 pub mod session;
 pub mod signaler;

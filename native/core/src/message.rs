@@ -4,13 +4,16 @@
 //! queue of this process. A payload may be foreign memory with an owner (a Python `bytes`): then the
 //! owner is released wherever the payload is dropped, by a function that must not need the GIL.
 
+use std::collections::VecDeque;
 use std::ffi::c_void;
 use std::sync::Arc;
 
 use shmzmq_shm::arena::Block;
 use shmzmq_shm::ring::Part;
 
+use crate::error::{Error, Result};
 use crate::loan::Loan;
+use crate::reserve;
 
 /// Memory that belongs to someone else, kept alive by `owner`.
 #[derive(Debug)]
@@ -84,13 +87,21 @@ impl Payload {
     }
 
     /// The same frame once more: by reference where that is possible.
-    pub fn again(&self) -> Payload {
-        match self {
+    pub fn again(&self) -> Result<Payload> {
+        Ok(match self {
             Payload::Block(block, len) => Payload::Block(block.clone(), *len),
             Payload::Loan(loan) => Payload::Loan(loan.clone()),
             Payload::Shared(shared) => Payload::Shared(shared.clone()),
-            other => Payload::from(other.bytes()),
-        }
+            other => return Payload::copy(other.bytes()),
+        })
+    }
+
+    /// A copy of bytes that a program chose.
+    pub fn copy(bytes: &[u8]) -> Result<Payload> {
+        let mut copied = Vec::new();
+        copied.try_reserve_exact(bytes.len()).map_err(|_| no_memory(bytes.len()))?;
+        copied.extend_from_slice(bytes);
+        Ok(Payload::from(copied))
     }
 
     pub fn part(&self) -> Part {
@@ -112,6 +123,20 @@ impl From<&[u8]> for Payload {
     fn from(bytes: &[u8]) -> Self {
         Payload::Heap(bytes.into())
     }
+}
+
+#[cold]
+fn no_memory(bytes: usize) -> Error {
+    Error::NoMemory(format!("a message of {bytes} bytes that has to wait"))
+}
+
+/// Places in a queue for `more`, before the first of it is made. Refused as well while memory is short (reserve.rs).
+#[inline]
+pub fn reserve_places<T>(queue: &mut VecDeque<T>, more: usize) -> Result<()> {
+    if reserve::admits() && queue.try_reserve(more).is_ok() {
+        return Ok(());
+    }
+    Err(Error::NoMemory(format!("a message that has to wait behind {} others", queue.len())))
 }
 
 /// One owned message: a first frame and, rarely, more.
@@ -141,12 +166,36 @@ impl Message {
     }
 }
 
+/// What a peer had not taken when it went, oldest first.
+#[derive(Default)]
+pub struct Undelivered {
+    pub messages: VecDeque<Message>,
+    /// The newest ones, for which there was no memory.
+    pub lost: u64,
+}
+
+impl Undelivered {
+    /// The next one; None if it found no memory. Behind one that is lost the others are as well.
+    pub fn take(&mut self, message: Option<Message>) {
+        match message {
+            Some(message) if self.lost == 0 && reserve_places(&mut self.messages, 1).is_ok() => {
+                self.messages.push_back(message);
+            }
+            _ => self.lost += 1,
+        }
+    }
+
+    pub fn count(&self) -> u64 {
+        self.messages.len() as u64 + self.lost
+    }
+}
+
 /// The frames of one message as the caller of a send holds them.
 pub trait Frames {
     /// Where the bytes are; at least one frame.
     fn parts(&self) -> &[Part];
-    /// Frame `index` as something that outlives the call.
-    fn keep(&self, index: usize) -> Payload;
+    /// Frame `index` as something that outlives the call; an error if there is no memory for it.
+    fn keep(&self, index: usize) -> Result<Payload>;
 }
 
 /// A message of one frame that is ours and not the caller's.
@@ -168,8 +217,8 @@ impl Frames for Own {
         &self.parts
     }
 
-    fn keep(&self, _index: usize) -> Payload {
-        Payload::from(self.payload.bytes())
+    fn keep(&self, _index: usize) -> Result<Payload> {
+        Payload::copy(self.payload.bytes())
     }
 }
 
@@ -197,17 +246,17 @@ impl<'a> Outgoing<'a> {
         scratch
     }
 
-    /// An owned copy; foreign owners are kept instead of copying.
-    pub fn to_message(self) -> Message {
+    /// An owned copy; foreign owners are kept instead of copying. An error if there is no memory for it.
+    pub fn to_message(self) -> Result<Message> {
         let count = self.frames.parts().len();
         if self.envelope.is_empty() && count == self.skip + 1 {
-            return Message { first: self.frames.keep(self.skip), rest: Vec::new() };
+            return Ok(Message { first: self.frames.keep(self.skip)?, rest: Vec::new() });
         }
-        let mut all: Vec<Payload> = Vec::new();
-        all.extend(self.envelope.iter().map(Payload::again));
-        all.extend((self.skip..count).map(|index| self.frames.keep(index)));
+        let kept = (self.skip..count).map(|index| self.frames.keep(index));
+        let mut all: Vec<Payload> =
+            self.envelope.iter().map(Payload::again).chain(kept).collect::<Result<_>>()?;
         let first = if all.is_empty() { Payload::empty() } else { all.remove(0) };
-        Message { first, rest: all }
+        Ok(Message { first, rest: all })
     }
 }
 

@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use shmzmq_shm::ring::Part;
 
+use crate::error::Result;
 use crate::message::{Frames, Outgoing, Payload};
 use crate::pipe::Write;
 use crate::pipe::local::{LocalIn, LocalOut};
@@ -78,8 +79,8 @@ impl Frames for Told {
         &self.parts
     }
 
-    fn keep(&self, index: usize) -> Payload {
-        Payload::from(self.frames[index].as_slice())
+    fn keep(&self, index: usize) -> Result<Payload> {
+        Payload::copy(&self.frames[index])
     }
 }
 

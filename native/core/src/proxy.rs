@@ -58,8 +58,8 @@ impl Frames for Parcel {
         &self.parts
     }
 
-    fn keep(&self, index: usize) -> Payload {
-        Payload::Shared(self.frames[index].clone())
+    fn keep(&self, index: usize) -> Result<Payload> {
+        Ok(Payload::Shared(self.frames[index].clone()))
     }
 }
 

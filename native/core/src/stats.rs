@@ -21,7 +21,7 @@ pub enum Discard {
     Notification,
     /// OVERFLOW or CONFLATE: the program asked for newer messages instead.
     Overflow,
-    /// PUB: no memory for that peer's larger ring, while other peers got the message.
+    /// No memory: for that subscriber's ring or copy, for the rest of a received message, for what a peer left behind.
     NoMemory,
     /// SUB: it was on its way when its topic was cancelled.
     Cancelled,

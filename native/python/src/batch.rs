@@ -6,6 +6,7 @@ use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+use shmzmq_core::error::Result;
 use shmzmq_core::message::{Frames, Payload};
 use shmzmq_core::socket::burst::Burst;
 use shmzmq_shm::ring::Part;
@@ -166,7 +167,7 @@ impl Frames for Batch<'_> {
         &self.parts[self.ends[self.sent]..self.ends[self.sent + 1]]
     }
 
-    fn keep(&self, index: usize) -> Payload {
+    fn keep(&self, index: usize) -> Result<Payload> {
         self.held[self.begin() + index].keep()
     }
 }

@@ -9,6 +9,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyBytes};
+use shmzmq_core::error::Result;
 use shmzmq_core::message::Payload;
 use shmzmq_shm::arena;
 
@@ -198,9 +199,10 @@ impl Loan {
         Loan { payload, own: PyOnceLock::new(), shown: AtomicBool::new(false) }
     }
 
-    pub fn payload(&self, py: Python<'_>) -> Payload {
+    pub fn payload(&self, py: Python<'_>) -> Result<Payload> {
         match self.own.get(py) {
-            Some(own) => Payload::from(own.bind(py).to_vec()),
+            // SAFETY: the GIL is held, and nothing that could change its size runs meanwhile.
+            Some(own) => Payload::copy(unsafe { own.bind(py).as_bytes() }),
             None => self.payload.again(),
         }
     }

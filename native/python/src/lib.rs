@@ -81,6 +81,9 @@ fn close_counters(py: Python<'_>) {
     py.detach(shmzmq_core::counters::close);
 }
 
+#[global_allocator]
+static ALLOCATOR: shmzmq_core::reserve::Allocator = shmzmq_core::reserve::Allocator;
+
 #[pymodule(gil_used = true)]
 mod _native {
     use pyo3::prelude::*;
@@ -110,6 +113,7 @@ mod _native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        shmzmq_core::reserve::set_aside();
         super::bytes::learn(module.py());
         super::hot::install_hot_methods(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;

@@ -5,11 +5,13 @@ use std::cell::Cell;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use shmzmq_core::error::Result;
 use shmzmq_core::message::{Foreign, Frames, Payload};
 use shmzmq_shm::ring::Part;
 
 use crate::block::{Block, Loan};
 use crate::bytes;
+use crate::errors::raise;
 use crate::frame::Frame;
 use crate::release;
 
@@ -112,13 +114,13 @@ impl Held {
         }
     }
 
-    pub fn keep(&self) -> Payload {
+    pub fn keep(&self) -> Result<Payload> {
         if let Some(other) = &self.other {
             return match &**other {
                 Other::View(_) => {
                     // SAFETY: the part is readable while the view is held.
                     let bytes = unsafe { std::slice::from_raw_parts(self.part.at, self.part.len) };
-                    Payload::from(bytes)
+                    Payload::copy(bytes)
                 }
                 Other::Received(payload) | Other::Block { payload, .. } => payload.again(),
             };
@@ -128,7 +130,7 @@ impl Held {
         unsafe {
             ffi::Py_INCREF(self.bytes);
             let foreign = Foreign::new(self.part.at, self.part.len, self.bytes.cast(), release::later);
-            Payload::Foreign(foreign)
+            Ok(Payload::Foreign(foreign))
         }
     }
 }
@@ -146,8 +148,9 @@ impl Other {
             let sent = Cell::new(false);
             return Ok(Some(Box::new(Other::Block { block: block.clone().into_ptr(), payload, sent })));
         }
-        let received = object.cast::<Loan>().ok();
-        Ok(received.map(|loan| Box::new(Other::Received(loan.get().payload(object.py())))))
+        let Ok(received) = object.cast::<Loan>() else { return Ok(None) };
+        let payload = received.get().payload(object.py()).map_err(|error| raise(object.py(), &error))?;
+        Ok(Some(Box::new(Other::Received(payload))))
     }
 }
 
@@ -209,12 +212,12 @@ impl Frames for Plain {
         &self.parts
     }
 
-    fn keep(&self, _index: usize) -> Payload {
+    fn keep(&self, _index: usize) -> Result<Payload> {
         // SAFETY: as in `Held::keep`.
         unsafe {
             ffi::Py_INCREF(self.object);
             let [Part { at, len, .. }] = self.parts;
-            Payload::Foreign(Foreign::new(at, len, self.object.cast(), release::later))
+            Ok(Payload::Foreign(Foreign::new(at, len, self.object.cast(), release::later)))
         }
     }
 }
@@ -239,7 +242,7 @@ impl Frames for One {
         &self.parts
     }
 
-    fn keep(&self, _index: usize) -> Payload {
+    fn keep(&self, _index: usize) -> Result<Payload> {
         self.held.keep()
     }
 }
@@ -262,7 +265,7 @@ impl Frames for Many {
         &self.parts
     }
 
-    fn keep(&self, index: usize) -> Payload {
+    fn keep(&self, index: usize) -> Result<Payload> {
         self.held[index].keep()
     }
 }
@@ -327,12 +330,12 @@ impl Frames for Few {
         &self.parts[..self.count]
     }
 
-    fn keep(&self, index: usize) -> Payload {
+    fn keep(&self, index: usize) -> Result<Payload> {
         let Part { at, len, .. } = self.parts[index];
         // SAFETY: as in `Held::keep`: the object is alive and never changes; `later` releases it anywhere.
         unsafe {
             let owner = ffi::Py_NewRef(self.objects[index]);
-            Payload::Foreign(Foreign::new(at, len, owner.cast(), release::later))
+            Ok(Payload::Foreign(Foreign::new(at, len, owner.cast(), release::later)))
         }
     }
 }

@@ -4,6 +4,7 @@
 //! perhaps, pushes the object here; the next call into this module that holds the GIL empties the
 //! list. A Treiber stack: push by CAS, take all by one swap, so there is no ABA to fear.
 
+use std::alloc::Layout;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -19,7 +20,14 @@ static HEAD: AtomicPtr<Node> = AtomicPtr::new(std::ptr::null_mut());
 
 /// Gives a reference away. From any thread, with or without the GIL.
 pub fn later(object: *mut c_void) {
-    let node = Box::into_raw(Box::new(Node { object: object.cast(), next: std::ptr::null_mut() }));
+    // SAFETY: the layout is that of a Box<Node>, which it becomes.
+    let node = unsafe { std::alloc::alloc(Layout::new::<Node>()) }.cast::<Node>();
+    if node.is_null() {
+        // The object stays for ever; without memory for sixteen bytes that is the smaller evil.
+        return;
+    }
+    // SAFETY: it is memory for a Node, and nobody else knows of it.
+    unsafe { node.write(Node { object: object.cast(), next: std::ptr::null_mut() }) };
     let mut head = HEAD.load(Ordering::Relaxed);
     loop {
         // SAFETY: the node is ours until the exchange below succeeds.

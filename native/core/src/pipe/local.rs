@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::ring::State;
 use super::{Read, Write};
 use crate::lock::{AttemptLock, Guard};
-use crate::message::{Message, Outgoing, Payload, Sink};
+use crate::message::{Message, Outgoing, Payload, Sink, reserve_places};
 use crate::options::credit;
 use crate::pipe::overflow::Policy;
 use crate::pipe::ring::Limits;
@@ -161,7 +161,10 @@ impl LocalOut {
 
     #[inline(always)]
     fn push(&self, mut queue: Guard<'_, Queue>, message: Outgoing<'_>) -> Write {
-        let message = message.to_message();
+        let message = match reserve_places(&mut queue.messages, 1).and_then(|()| message.to_message()) {
+            Ok(message) => message,
+            Err(error) => return Write::Failed(error),
+        };
         if queue.hwm_bytes() != 0 {
             queue.bytes += message.bytes();
         }

@@ -30,7 +30,7 @@ use shmzmq_shm::ring::{Part, Poisoned};
 use shmzmq_zmtp::SocketType;
 
 use crate::error::Error;
-use crate::message::{Message, Outgoing, Sink};
+use crate::message::{Message, Outgoing, Sink, Undelivered};
 use crate::options::Options;
 use crate::origin::Origin;
 use crate::reactor::SessionHandle;
@@ -98,7 +98,7 @@ impl Writer {
     }
 
     /// What the peer did not get, oldest first.
-    pub fn undelivered(&mut self) -> Vec<Message> {
+    pub fn undelivered(&mut self) -> Undelivered {
         match self {
             Writer::Ring(ring) => ring.undelivered(),
             Writer::Stream(stream) => stream.undelivered(),
@@ -123,10 +123,10 @@ impl Writer {
 
     /// Whether the first message, behind which `end` is, is also the first of those that the peer did not get, which
     /// are `left`.
-    pub fn owes_first(&self, end: u64, left: usize) -> bool {
+    pub fn owes_first(&self, end: u64, left: u64) -> bool {
         match self {
             Writer::Ring(ring) => ring.owes_first(end),
-            Writer::Stream(stream) => left as u64 == stream.sent(),
+            Writer::Stream(stream) => left == stream.sent(),
         }
     }
 
@@ -448,7 +448,10 @@ impl Pipe {
                 if !limits.policy.keeps() && limits.fills(queue) {
                     return Write::Full;
                 }
-                let dropped = overflow::push(queue, message.to_message(), &limits);
+                let dropped = match overflow::push(queue, message, &limits) {
+                    Ok(dropped) => dropped,
+                    Err(error) => return Write::Failed(error),
+                };
                 stats.discard(Discard::Overflow, dropped);
                 self.tally.dropped += dropped;
                 Write::Done
@@ -486,10 +489,10 @@ impl Pipe {
             Out::Local(local) => local.write_state(message),
             Out::Stream(stream) => stream.write_state(message, scratch),
             // The connection is up, and its ring is being filled from this queue.
-            Out::Queue(queue) if self.peer.is_some() => {
-                queue.push_back(message.to_message());
-                Write::Done
-            }
+            Out::Queue(queue) if self.peer.is_some() => match overflow::push(queue, message, &Limits::NONE) {
+                Ok(_) => Write::Done,
+                Err(error) => Write::Failed(error),
+            },
             _ => Write::Gone,
         }
     }

@@ -14,7 +14,8 @@
 
 use std::collections::VecDeque;
 
-use crate::message::Message;
+use crate::error::Result;
+use crate::message::{Message, Outgoing, reserve_places};
 use crate::pipe::ring::Limits;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -116,14 +117,21 @@ impl Kept {
     /// Holds a message for which the ring had no room; `reader` and `writer` are where they are in the
     /// ring; `writer` as in `wrote`.
     /// How many were dropped, and from where on the ring's messages are still wanted.
-    pub fn hold(&mut self, message: Message, reader: u64, (writer, sent): (u64, u64)) -> (u64, Option<u64>) {
+    pub fn hold(
+        &mut self,
+        message: Outgoing<'_>,
+        reader: u64,
+        (writer, sent): (u64, u64),
+    ) -> Result<(u64, Option<u64>)> {
+        reserve_places(&mut self.held, 1)?;
+        let message = message.to_message()?;
         if self.policy == Policy::KeepLatest {
             let dropped = self.held.len() as u64;
             self.held.clear();
             self.held_bytes = message.bytes();
             self.held.push_back(message);
             // Everything in the ring is older than what is held.
-            return (dropped, Some(writer));
+            return Ok((dropped, Some(writer)));
         }
         self.held_bytes += message.bytes();
         self.held.push_back(message);
@@ -137,12 +145,14 @@ impl Kept {
                 self.pop_held();
             }
         }
-        (dropped, wanted_from)
+        Ok((dropped, wanted_from))
     }
 }
 
 /// The same for messages that wait in a queue of this process. How many were dropped.
-pub fn push(queue: &mut VecDeque<Message>, message: Message, limits: &Limits) -> u64 {
+pub fn push(queue: &mut VecDeque<Message>, message: Outgoing<'_>, limits: &Limits) -> Result<u64> {
+    reserve_places(queue, 1)?;
+    let message = message.to_message()?;
     let before = queue.len();
     match limits.policy {
         Policy::KeepLatest => queue.clear(),
@@ -155,5 +165,5 @@ pub fn push(queue: &mut VecDeque<Message>, message: Message, limits: &Limits) ->
     }
     let dropped = before - queue.len();
     queue.push_back(message);
-    dropped as u64
+    Ok(dropped as u64)
 }

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::handshake;
 use crate::loan::{Borrowed, Lender, Nowhere, Place, View};
 use crate::looker::LookerCall;
-use crate::message::{Message, Outgoing, Payload, Sink};
+use crate::message::{Message, Outgoing, Payload, Sink, Undelivered};
 use crate::origin::Origin;
 use crate::signaler::PeerSignaler;
 use crate::stats::{Discard, Stats};
@@ -85,6 +85,8 @@ pub struct Limits {
 }
 
 impl Limits {
+    pub const NONE: Limits = Limits { sndhwm: 0, rcvhwm: 0, hwm_bytes: 0, policy: Policy::Own };
+
     /// True if that queue, before there is a peer, takes no further message.
     pub fn fills(&self, queue: &VecDeque<Message>) -> bool {
         let bytes = || queue.iter().map(Message::bytes).sum::<u64>();
@@ -184,7 +186,10 @@ impl RingOut {
         }
         // The reader's position as it says it is; a false one drops messages of its own.
         let (reader, writer) = (self.tx.reader_position(), (self.tx.position(), self.tx.volume()));
-        let (dropped, wanted_from) = self.kept.hold(message.to_message(), reader, writer);
+        let (dropped, wanted_from) = match self.kept.hold(message, reader, writer) {
+            Ok(held) => held,
+            Err(error) => return Write::Failed(error),
+        };
         stats.discard(Discard::Overflow, dropped);
         if let Some(position) = wanted_from {
             self.tx.skip_before(position);
@@ -533,17 +538,21 @@ impl RingOut {
     }
 
     /// What the dead or departed reader never handed out, oldest first.
-    pub fn undelivered(&mut self) -> Vec<Message> {
-        let mut messages = Vec::new();
+    pub fn undelivered(&mut self) -> Undelivered {
+        let mut left = Undelivered::default();
         let (arena, reader) = (&self.arena, self.peer_id);
         let mut take = |frames: Vec<Left>| {
             let frames: Option<Vec<Payload>> =
                 frames.into_iter().map(|frame| large::payload(arena, reader, frame)).collect();
-            messages.extend(frames.and_then(Message::from_frames));
+            if let Some(message) = frames.and_then(Message::from_frames) {
+                left.take(Some(message));
+            }
         };
         self.tx.undelivered(&mut take);
-        messages.extend(std::iter::from_fn(|| self.kept.pop_held()));
-        messages
+        while let Some(message) = self.kept.pop_held() {
+            left.take(Some(message));
+        }
+        left
     }
 
     pub fn peer_id(&self) -> PeerId {

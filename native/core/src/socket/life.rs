@@ -24,6 +24,7 @@ use super::{Socket, State, Status};
 use crate::error::{Error, Result};
 use crate::loan::{Nowhere, View};
 use crate::lock::Guard;
+use crate::message::{Undelivered, reserve_places};
 use crate::origin::Origin;
 use crate::pipe::local::{self, LocalIn, LocalOut};
 use crate::pipe::overflow::Policy;
@@ -254,11 +255,18 @@ impl Socket {
         };
         let peer = writer.as_ref().and_then(Writer::peer_id);
         stats.discard(Discard::PeerGone, writer.as_ref().map_or(0, Writer::abandoned));
-        let mut left = match &mut writer {
+        let Undelivered { messages: mut left, mut lost } = match &mut writer {
             Some(writer) => notes::undelivered(writer, pipe.hello),
-            None => VecDeque::new(),
+            None => Undelivered::default(),
         };
-        left.extend(queue);
+        if left.is_empty() {
+            left = queue;
+        } else if reserve_places(&mut left, queue.len()).is_ok() {
+            left.extend(queue);
+        } else {
+            lost += queue.len() as u64;
+        }
+        stats.discard(Discard::NoMemory, lost);
         left.retain(|message| pattern.keeps(message));
         // After the handles to what goes to another peer were made: the rest is free.
         if gone && let Some(peer) = peer {

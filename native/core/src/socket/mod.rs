@@ -273,7 +273,7 @@ impl Socket {
                 admitted?;
             }
         }
-        pending.push(frames.keep(0));
+        pending.push(frames.keep(0)?);
         state.settle();
         Ok(())
     }
@@ -786,7 +786,7 @@ impl Frames for Joined<'_> {
         &self.parts
     }
 
-    fn keep(&self, index: usize) -> Payload {
+    fn keep(&self, index: usize) -> Result<Payload> {
         match self.pending.get(index) {
             Some(payload) => payload.again(),
             None => self.last.keep(index - self.pending.len()),

@@ -12,9 +12,7 @@
 //! A note is an input of the pipe like any other, in its place in the order, and ends when it is read.
 //! Source: zmq_setsockopt(3), draft options; ROUTER_NOTIFY is not told over inproc there, nor here.
 
-use std::collections::VecDeque;
-
-use crate::message::{Message, Outgoing, Own, Payload};
+use crate::message::{Message, Outgoing, Own, Payload, Undelivered};
 use crate::options::{NOTIFY_CONNECT, NOTIFY_DISCONNECT, Options};
 use crate::pipe::local::{self, LocalOut};
 use crate::pipe::{In, Write, Writer};
@@ -48,10 +46,10 @@ pub fn say_hello_locally(options: &Options, out: &mut LocalOut) {
 }
 
 /// What the peer had not taken, without the hello: the next connection has its own.
-pub fn undelivered(writer: &mut Writer, hello: Option<u64>) -> VecDeque<Message> {
-    let mut left = VecDeque::from(writer.undelivered());
-    if hello.is_some_and(|end| writer.owes_first(end, left.len())) {
-        left.pop_front();
+pub fn undelivered(writer: &mut Writer, hello: Option<u64>) -> Undelivered {
+    let mut left = writer.undelivered();
+    if hello.is_some_and(|end| writer.owes_first(end, left.count())) {
+        left.messages.pop_front();
     }
     left
 }

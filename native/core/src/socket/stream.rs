@@ -38,7 +38,7 @@ impl Frames for Body<'_> {
         &self.frames.parts()[self.index..=self.index]
     }
 
-    fn keep(&self, index: usize) -> Payload {
+    fn keep(&self, index: usize) -> Result<Payload> {
         self.frames.keep(self.index + index)
     }
 }

@@ -16,7 +16,8 @@ use std::collections::{HashSet, VecDeque};
 use crate::error::{Error, Result};
 use crate::message::{Frames, Message, Outgoing, Own, Payload, Sink};
 use crate::options::{SUBSCRIBE, UNSUBSCRIBE};
-use crate::pipe::{Out, Write};
+use crate::pipe::ring::Limits;
+use crate::pipe::{Out, Write, overflow};
 use crate::route::trie::Trie;
 use crate::socket::core::Core;
 use crate::socket::pattern::{DROPS_PER_CALL, Pattern, Setting, enlist};
@@ -132,8 +133,8 @@ impl XSub {
     fn queue_request(&mut self, core: &mut Core, slot: usize, frames: &dyn Frames) {
         let Some(pipe) = core.pipe(slot) else { return };
         let Out::Queue(queue) = &mut pipe.out else { return };
-        queue.push_back(Outgoing::plain(frames).to_message());
-        if queue.len() > FRESH_MAX + 2 * self.topics.len() {
+        let queued = overflow::push(queue, Outgoing::plain(frames), &Limits::NONE);
+        if queued.is_err() || queue.len() > FRESH_MAX + 2 * self.topics.len() {
             queue.retain(|message| self.keeps(message));
             self.fresh.remove(&slot);
         }

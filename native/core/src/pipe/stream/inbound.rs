@@ -186,6 +186,11 @@ impl Stream {
         mark(&reader);
     }
 
+    /// Whole messages wait for their reader.
+    pub fn has_unread(&self) -> bool {
+        self.input.lock().messages > 0
+    }
+
     /// An empty buffer to read into with that much room, perhaps one that was used before.
     pub fn take_spare(&self, room: usize) -> Vec<u8> {
         let mut spare = std::mem::take(&mut self.input.lock().spare);

@@ -24,6 +24,7 @@ use super::{InPiece, Run, Stream};
 use crate::channel::Channel;
 use crate::failure::{Failure, Tell};
 use crate::message::{Blank, Payload, Sink};
+use crate::reserve;
 
 const BUFFER_MIN: usize = 8 * 1024;
 const BUFFER_MAX: usize = 128 * 1024;
@@ -70,6 +71,8 @@ pub enum Came {
     Some,
     /// The reader has enough for now.
     Stalled,
+    /// Memory is short, and what came before is to be read first.
+    Short,
 }
 
 #[derive(Default)]
@@ -191,6 +194,9 @@ impl Intake {
             if self.stalled {
                 return Ok(Came::Stalled);
             }
+            if !reserve::admits() && !self.reads_on(stream) {
+                return Ok(Came::Short);
+            }
             if self.turn.callers && self.pushed {
                 return Ok(Came::Some);
             }
@@ -226,6 +232,14 @@ impl Intake {
             }
         }
         Ok(if self.stalled { Came::Stalled } else { Came::Some })
+    }
+
+    /// Memory is short: a reader that has something can wait, and one that has nothing gets little at a time. It may be
+    /// what everything else waits for.
+    #[cold]
+    fn reads_on(&mut self, stream: &Stream) -> bool {
+        self.room = BUFFER_MIN;
+        self.pending.is_empty() && self.buffer.len() < BUFFER_MIN && !stream.has_unread()
     }
 
     /// So many bytes, of so many that there was room for.

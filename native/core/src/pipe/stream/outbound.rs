@@ -13,8 +13,9 @@ use shmzmq_zmtp::{Header, encode_message_frame, encode_subscription};
 
 use super::{End, Stream, mark};
 use crate::channel::Channel;
+use crate::error;
 use crate::lock::Guard;
-use crate::message::{Message, Outgoing, Payload};
+use crate::message::{Message, Outgoing, Payload, Undelivered, reserve_places};
 use crate::pipe::overflow;
 use crate::pipe::ring::Limits;
 use crate::pipe::{How, Write};
@@ -280,10 +281,7 @@ impl Outbound {
     }
 
     #[inline]
-    fn push_frame(&mut self, bytes: &[u8], more: bool, keep: impl FnOnce() -> Payload) {
-        if bytes.len() >= REFERENCE_MIN {
-            return self.push_large(keep(), more);
-        }
+    fn push_small(&mut self, bytes: &[u8], more: bool) {
         self.bytes += bytes.len() as u64;
         let raw = self.raw;
         let tail = self.tail();
@@ -319,18 +317,22 @@ impl Outbound {
         self.queue.push_back(Piece { body, ends: u32::from(!more), bodies, clean: !more });
     }
 
-    fn push(&mut self, message: Outgoing<'_>, scratch: &mut Vec<Part>) {
-        let count = message.envelope.len();
+    /// The whole message, or an error and nothing of it.
+    fn push(&mut self, message: Outgoing<'_>, scratch: &mut Vec<Part>) -> error::Result<()> {
         let parts = message.parts(scratch);
+        self.prepare(parts.len())?;
+        if parts.iter().any(|part| part.len >= REFERENCE_MIN) {
+            let mut message = message.to_message()?;
+            self.push_owned(&mut message);
+            return Ok(());
+        }
         for (index, part) in parts.iter().enumerate() {
             // SAFETY: the caller keeps its parts readable during the call.
             let bytes = unsafe { std::slice::from_raw_parts(part.at, part.len) };
-            self.push_frame(bytes, index + 1 < parts.len(), || match message.envelope.get(index) {
-                Some(payload) => payload.again(),
-                None => message.frames.keep(message.skip + index - count),
-            });
+            self.push_small(bytes, index + 1 < parts.len());
         }
         self.messages += 1;
+        Ok(())
     }
 
     /// Takes what is large out of the message instead of copying it.
@@ -341,7 +343,7 @@ impl Outbound {
             if payload.bytes().len() >= REFERENCE_MIN {
                 self.push_large(std::mem::replace(payload, Payload::empty()), more);
             } else {
-                self.push_frame(payload.bytes(), more, Payload::empty);
+                self.push_small(payload.bytes(), more);
             }
         }
         self.messages += 1;
@@ -354,6 +356,13 @@ impl Outbound {
         if let Body::Bytes(to) = &mut tail.body {
             encode_subscription(subscribe, topic, to);
         }
+    }
+
+    /// Before a message of so many frames is encoded: nothing is short of memory, and there are places for its pieces.
+    #[inline]
+    fn prepare(&mut self, frames: usize) -> error::Result<()> {
+        // A large frame is a piece of its own, behind one with its header.
+        reserve_places(&mut self.queue, 2 * frames)
     }
 
     /// Takes the next pieces to be written.
@@ -419,15 +428,15 @@ impl Outbound {
         self.spares.retain(|spare| spare.capacity() <= KEPT_BYTES);
     }
 
-    /// Everything not known to be with the kernel, oldest first (S-3).
-    fn undelivered(&mut self) -> Vec<Message> {
+    /// Everything not known to be with the kernel (S-3).
+    fn undelivered(&mut self) -> Undelivered {
         if self.raw {
             // The middle of a stream means nothing to another connection.
             self.wire = Wire::new();
             self.queue.clear();
             self.held.clear();
             (self.messages, self.bytes) = (0, 0);
-            return Vec::new();
+            return Undelivered::default();
         }
         let mut pieces = std::mem::take(&mut self.wire.done);
         let sent = self.wire.sent + pieces.iter().map(|piece| piece.bytes().len()).sum::<usize>();
@@ -436,18 +445,20 @@ impl Outbound {
         self.wire.sent = 0;
         let mut found = Unsent { sent, ..Unsent::default() };
         pieces.into_iter().for_each(|piece| found.take(piece));
-        let mut messages = found.messages;
-        messages.extend(std::mem::take(&mut self.held));
+        let mut left = found.left;
+        std::mem::take(&mut self.held).into_iter().for_each(|message| left.take(Some(message)));
         (self.messages, self.bytes) = (0, 0);
-        messages
+        left
     }
 }
 
 /// Messages taken out of wire format again: those that are not with the kernel to their last byte.
 #[derive(Default)]
 struct Unsent {
-    messages: Vec<Message>,
+    left: Undelivered,
     frames: Vec<Payload>,
+    /// A frame of the message at hand found no memory.
+    torn: bool,
     /// Bytes that the kernel has, and those looked at so far.
     sent: usize,
     at: usize,
@@ -461,7 +472,7 @@ impl Unsent {
             Body::Bytes(bytes) => bytes,
             Body::Frame(payload) => {
                 self.at += payload.bytes().len();
-                return self.frame(payload);
+                return self.frame(Some(payload));
             }
         };
         let mut rest = &bytes[..];
@@ -475,19 +486,20 @@ impl Unsent {
             rest = behind;
             // Commands are said anew on the next connection.
             if !header.command {
-                self.frame(Payload::from(body));
+                self.frame(Payload::copy(body).ok());
             }
         }
     }
 
-    fn frame(&mut self, payload: Payload) {
-        self.frames.push(payload);
+    fn frame(&mut self, payload: Option<Payload>) {
+        self.torn |= payload.is_none();
+        self.frames.extend(payload);
         if self.more {
             return;
         }
-        let frames = std::mem::take(&mut self.frames);
+        let (frames, torn) = (std::mem::take(&mut self.frames), std::mem::take(&mut self.torn));
         if self.at > self.sent {
-            self.messages.extend(Message::from_frames(frames));
+            self.left.take(if torn { None } else { Message::from_frames(frames) });
         }
     }
 }
@@ -633,7 +645,10 @@ impl StreamOut {
         }
         if out.limits.policy.keeps() {
             let limits = out.limits;
-            let dropped = overflow::push(&mut out.held, message.to_message(), &limits);
+            let dropped = match overflow::push(&mut out.held, message, &limits) {
+                Ok(dropped) => dropped,
+                Err(error) => return Write::Failed(error),
+            };
             stats.discard(Discard::Overflow, dropped);
             self.accepted -= dropped;
         } else {
@@ -652,7 +667,9 @@ impl StreamOut {
                     return Write::Full;
                 }
             }
-            out.push(message, scratch);
+            if let Err(error) = out.push(message, scratch) {
+                return Write::Failed(error);
+            }
         }
         self.accepted += 1;
         if out.engine_writes && !how.burst && out.bytes < GATHERED {
@@ -678,10 +695,13 @@ impl StreamOut {
             [part] if self.commands => unsafe { std::slice::from_raw_parts(part.at, part.len) }.split_first(),
             _ => None,
         };
-        match subscription {
-            Some((&SUBSCRIPTION, topic)) => out.push_subscription(true, topic),
-            Some((&CANCEL, topic)) => out.push_subscription(false, topic),
+        let pushed = match subscription {
+            Some((&SUBSCRIPTION, topic)) => out.prepare(1).map(|()| out.push_subscription(true, topic)),
+            Some((&CANCEL, topic)) => out.prepare(1).map(|()| out.push_subscription(false, topic)),
             _ => out.push(message, &mut Vec::new()),
+        };
+        if let Err(error) = pushed {
+            return Write::Failed(error);
         }
         self.accepted += 1;
         self.unpublished = true;
@@ -695,6 +715,12 @@ impl StreamOut {
         let mut out = self.shared.out.lock();
         if out.is_gone() {
             return Write::Gone;
+        }
+        // Where memory is short it moves in small steps: what it takes here is free where it came from.
+        if out.bytes >= PIECE_BYTES as u64
+            && let Err(error) = out.prepare(1 + message.rest.len())
+        {
+            return Write::Failed(error);
         }
         let subscription =
             if self.commands && message.rest.is_empty() { message.first.bytes().split_first() } else { None };
@@ -795,7 +821,7 @@ impl StreamOut {
     }
 
     /// What the peer cannot have got.
-    pub fn undelivered(&mut self) -> Vec<Message> {
+    pub fn undelivered(&mut self) -> Undelivered {
         self.shared.out.lock().undelivered()
     }
 }
@@ -866,7 +892,7 @@ mod tests {
             let ends = [12, 12 + 5 + 9 + REFERENCE_MIN + 2 + 7, whole];
             assert_eq!(sizes.iter().sum::<usize>(), whole);
             out.wire.advance(sent);
-            let left: Vec<u64> = out.undelivered().iter().map(Message::bytes).collect();
+            let left: Vec<u64> = out.undelivered().messages.iter().map(Message::bytes).collect();
             let all = [10, 8 + REFERENCE_MIN as u64, 20];
             let gone = ends.iter().filter(|end| sent >= **end).count();
             assert_eq!(left, all[gone..], "{sent} bytes sent");

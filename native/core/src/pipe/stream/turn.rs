@@ -136,9 +136,14 @@ impl Stream {
             (Ok(Came::Some), false) => Caught::Part,
             _ => Caught::Nothing,
         };
-        if let Err(failure) = came {
-            intake.turn.failure = Some(failure);
-            self.give_back(intake);
+        match came {
+            Err(failure) => {
+                intake.turn.failure = Some(failure);
+                self.give_back(intake);
+            }
+            // The engine knows when to look again.
+            Ok(Came::Short) => self.give_back(intake),
+            Ok(_) => {}
         }
         if tells {
             self.session.resume();
