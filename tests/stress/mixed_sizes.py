@@ -38,7 +38,8 @@ LARGEST = 64 * MIB
 SHM_MAX = 640 * MIB  # of each process
 HOLD_BYTES = 128 * MIB  # of each receiver
 MOST_PSS = 3500 * MIB  # of all processes; beyond it the run ends before the machine does
-SLACK = 64 * MIB  # between two levels: allocators keep a little
+SLACK = 64 * MIB  # between two levels of arenas
+SLACK_OWN = 16 * MIB  # of memory that is not shared, once freed memory went back (`actors.give_back_freed`)
 
 WORD_CAP = 30.0  # for an actor to answer a word
 SETTLE_CAP = 30.0  # for the silent stage to be at its level
@@ -279,7 +280,7 @@ class Stage:
             then, this = getattr(first, name), getattr(now, name)
             if this > then + max(SLACK, then // 4):
                 found[name] = (then, this)
-        for name, slack in {"anonymous": SLACK, "fds": 2, "maps": 40, "threads": 0}.items():
+        for name, slack in {"anonymous": SLACK_OWN, "fds": 2, "maps": 40, "threads": 0}.items():
             for place, this in getattr(now, name).items():
                 then = getattr(first, name)[place]
                 if this > then + slack:
