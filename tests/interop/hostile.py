@@ -286,7 +286,7 @@ def unknown() -> Iterator[Case]:
         yield Case(
             f"rings: {name.decode()} without X-SHM", TRAFFIC, command(name, b"number=1 bytes=4096"), EITHER
         )
-    for name in (b"SHM-BYE", b"SHM-CREDIT", b"SHM-WAKE"):
+    for name in (b"SHM-HALT", b"SHM-BYE", b"SHM-CREDIT", b"SHM-WAKE"):
         yield Case(f"rings: {name.decode()} without X-SHM", TRAFFIC, command(name, b"rcvhwm=-1"), EITHER)
 
 

@@ -309,7 +309,7 @@ impl Engine {
         }
         if self.heartbeat.is_over(now) && !self.peer_takes(now) {
             let reason = "peer gave no sign of life within its heartbeat's time".to_owned();
-            return Err(Failure { reason, tell: Tell::Errno(libc::ETIMEDOUT) });
+            return Err(Failure { reason, tell: Tell::Errno(libc::ETIMEDOUT), blameless: false });
         }
         let pings = self.heartbeat.pings(now);
         let first = pings && self.heartbeat.pong_by == Some(now + self.heartbeat.timeout);

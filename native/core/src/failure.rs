@@ -29,25 +29,38 @@ pub enum Tell {
 pub struct Failure {
     pub reason: String,
     pub tell: Tell,
+    /// The peer lives and did nothing wrong: none of its messages may be lost, or come twice over the next connection.
+    pub blameless: bool,
 }
 
 impl<T: std::fmt::Display> From<T> for Failure {
     #[cold]
     #[inline(never)]
     fn from(error: T) -> Self {
-        Failure { reason: error.to_string(), tell: Tell::Errno(libc::EPROTO) }
+        Failure { reason: error.to_string(), tell: Tell::Errno(libc::EPROTO), blameless: false }
     }
 }
 
 impl Failure {
     /// The peer left: EPIPE at the end of what it sent, ECONNRESET if it had not read all.
     pub fn gone(errno: Errno) -> Failure {
-        Failure { reason: String::new(), tell: Tell::Errno(errno.raw_os_error()) }
+        Failure { reason: String::new(), tell: Tell::Errno(errno.raw_os_error()), blameless: false }
+    }
+
+    /// We lack something that the connection needs: an fd, memory.
+    #[cold]
+    pub fn ours(reason: String) -> Failure {
+        Failure { blameless: true, ..reason.into() }
+    }
+
+    /// A connecter lacks something and asked us to end it.
+    pub fn halted() -> Failure {
+        Failure { blameless: true, ..Failure::gone(Errno::PIPE) }
     }
 
     /// Everything is done: the socket's own end, of which nobody is told.
     pub fn finished() -> Failure {
-        Failure { reason: String::new(), tell: Tell::Nothing }
+        Failure { reason: String::new(), tell: Tell::Nothing, blameless: false }
     }
 
     /// What we had to say cannot be said; nobody is to blame if the peer has left.
@@ -56,7 +69,7 @@ impl Failure {
         if let Errno::PIPE | Errno::CONNRESET = errno {
             return Failure::gone(errno);
         }
-        Failure { reason: errno.to_string(), tell: Tell::Errno(errno.raw_os_error()) }
+        Failure { reason: errno.to_string(), tell: Tell::Errno(errno.raw_os_error()), blameless: false }
     }
 
     /// READY with metadata that does not fit ends the connection without another event, as in libzmq.
@@ -67,7 +80,7 @@ impl Failure {
             Some(code) => Tell::Protocol(code),
             None => Tell::Errno(libc::EPROTO),
         };
-        Failure { reason: error.to_string(), tell }
+        Failure { reason: error.to_string(), tell, blameless: false }
     }
 
     /// The peer said ERROR in the handshake. A status of ZAP (RFC 27) is told as one, as in libzmq.
@@ -79,12 +92,12 @@ impl Failure {
             "500" => Tell::Auth(NO_DECISION),
             _ => Tell::Disconnected,
         };
-        Failure { reason: format!("peer refuses: {text}"), tell }
+        Failure { reason: format!("peer refuses: {text}"), tell, blameless: false }
     }
 
     /// The peer speaks ZMTP, but there is no ring for it.
     pub fn no_rings(reason: &str) -> Failure {
-        Failure { reason: reason.to_owned(), tell: Tell::Errno(libc::EPROTONOSUPPORT) }
+        Failure { reason: reason.to_owned(), tell: Tell::Errno(libc::EPROTONOSUPPORT), blameless: false }
     }
 }
 

@@ -13,6 +13,7 @@
 //!   SHM-RING number ring + segment         the next ring of the sender's direction
 //!   SHM-ARENA number bytes + segment       memory in which the sender's large frames lie
 //!   SHM-FORGET number                      that memory is given up, nothing lies in it any more
+//!   SHM-HALT                               a connecter has to end this: take what is there, and say BYE
 //!   SHM-BYE                                this is the end; the fd stays open while somebody still reads
 //!   SHM-CREDIT rcvhwm                      the reader's high-water mark was set anew
 //!   SHM-WAKE                               doorbell, for those who keep no fd for it
@@ -34,6 +35,7 @@ pub const NO: &str = "SHM-NO";
 pub const RING: &str = "SHM-RING";
 pub const ARENA: &str = "SHM-ARENA";
 pub const FORGET: &str = "SHM-FORGET";
+pub const HALT: &str = "SHM-HALT";
 pub const BYE: &str = "SHM-BYE";
 pub const CREDIT: &str = "SHM-CREDIT";
 pub const WAKE: &str = "SHM-WAKE";
@@ -164,6 +166,10 @@ pub fn arena(number: u32, bytes: usize) -> Vec<u8> {
 
 pub fn forget(number: u32) -> Vec<u8> {
     command(FORGET, &format!("number={number}"))
+}
+
+pub fn halt() -> Vec<u8> {
+    command(HALT, "")
 }
 
 pub fn bye() -> Vec<u8> {

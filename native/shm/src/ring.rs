@@ -27,8 +27,8 @@
 //! - R-6 What the peer wrote is loaded once, checked, and only the checked copy is used. A value that
 //!   cannot be is [`Poisoned`]: the connection is of no more use, and nothing else is.
 //! - R-7 `delivered` passes a message when its first frame is handed out, or when a reader that leaves
-//!   takes possession of it (`Rx::finish`). After the reader's death or departure, every message beyond
-//!   it has been handed to nobody and will be by nobody here.
+//!   takes possession of it (`Rx::finish`; `Rx::refuse` only of what is begun). After the reader's death or departure,
+//!   every message beyond it has been handed to nobody and will be by nobody here.
 //! - R-8 A reader that may skip passes over whole messages that begin before `skip` and over no other.
 //!   The writer raises `skip` only to the beginning or end of a message of its own, and publishes what
 //!   takes the place of the others before, so a writer that dies in between has dropped nothing. The
@@ -618,6 +618,17 @@ impl Record {
     }
 }
 
+/// The payload of a JUMP or NEEDS record that `Record::check` passed; None: it has another length.
+fn number(ring: &impl Bytes, offset: u64, len: u64) -> Option<u64> {
+    let mut number = [0u8; JUMP_BYTES as usize];
+    if len != JUMP_BYTES {
+        return None;
+    }
+    // SAFETY: `check` saw that JUMP_BYTES bytes lie behind the header inside the ring.
+    unsafe { ring.get(offset + HEADER_BYTES, number.as_mut_ptr(), number.len()) };
+    Some(u64::from_le_bytes(number))
+}
+
 /// What stands at the reader's position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
@@ -908,13 +919,8 @@ impl<C: Control, B: Bytes> Rx<C, B> {
 
     /// The payload of a JUMP or NEEDS record.
     fn number(&self, header: u64, offset: u64, len: u64) -> Result<u64, Poisoned> {
-        let mut number = [0u8; JUMP_BYTES as usize];
-        if len != JUMP_BYTES || self.inside {
-            return Err(Poisoned::Header { header, position: self.r });
-        }
-        // SAFETY: `check` saw that JUMP_BYTES bytes lie behind the header inside the ring.
-        unsafe { self.ring.get(offset + HEADER_BYTES, number.as_mut_ptr(), number.len()) };
-        Ok(u64::from_le_bytes(number))
+        let found = if self.inside { None } else { number(&self.ring, offset, len) };
+        found.ok_or(Poisoned::Header { header, position: self.r })
     }
 
     /// The segment that [`Self::peek`] found to be needed is there.
@@ -1033,18 +1039,78 @@ impl<C: Control, B: Bytes> Rx<C, B> {
         armed.is_ok()
     }
 
-    /// Takes possession of all that is published now and refuses what comes later: the former can still
-    /// be read here, the latter is the writer's again. True: the writer's socket must be marked.
-    pub fn finish(&mut self) -> bool {
+    /// Takes possession of all that is published now and can be read, and refuses what comes later: the former can
+    /// still be read here, the latter is the writer's again. `has`: that segment is there. True: the writer's
+    /// socket must be marked.
+    #[cold]
+    pub fn finish(&mut self, has: impl Fn(u32) -> bool) -> bool {
         let theirs = self.control.w().load(Ordering::Acquire) & !FLAG_BITS;
         // A position that cannot be is left for `peek` to find.
         if self.finished || theirs < self.r {
             return false;
         }
-        self.w = theirs;
+        self.end_at(self.reach(theirs, false, has))
+    }
+
+    /// Takes possession of no more than the rest of a message that was begun: all else is the writer's again. Otherwise
+    /// as `finish`.
+    #[cold]
+    pub fn refuse(&mut self) -> bool {
+        let theirs = self.control.w().load(Ordering::Acquire) & !FLAG_BITS;
+        if self.finished || theirs < self.r {
+            return false;
+        }
+        let end = if self.inside { self.reach(theirs, true, |_| false) } else { self.r };
+        self.end_at(end)
+    }
+
+    fn end_at(&mut self, end: u64) -> bool {
+        self.w = end;
         self.finished = true;
-        self.control.delivered().store(theirs, Ordering::Release);
+        self.control.delivered().store(end, Ordering::Release);
         self.close()
+    }
+
+    /// Behind the last message before `end` (or the `first`) that is in no ring and needs no segment which has not come.
+    fn reach(&self, end: u64, first: bool, has: impl Fn(u32) -> bool) -> u64 {
+        let (mut ring, mut announced) = (&self.ring, self.announced.iter());
+        let (mut at, mut base, mut whole) = (self.r, self.base, self.r);
+        let mut most = self.published.max(base) + ring.capacity();
+        while at < end {
+            let offset = (at - base) & (ring.capacity() - 1);
+            let record = Record::check(ring.load_header(offset), at, offset, ring.capacity(), end);
+            // nor does a peer that lets its ring begin anew keep the reader.
+            let Ok(record) = record.and_then(|record| self.within(record, at, most)) else {
+                // What is wrong there is left for `peek` to find.
+                return end;
+            };
+            at += record.bytes;
+            if record.flags & JUMP != 0 {
+                let Some(number) = number(ring, offset, record.len) else { return end };
+                if record.flags == VALID | NEEDS {
+                    if !has(number as u32) {
+                        return whole;
+                    }
+                    continue;
+                }
+                match announced.next() {
+                    Some((to, next)) if u64::from(*to) == number => (ring, base) = (next, at),
+                    _ => return whole,
+                }
+                most = base + ring.capacity();
+            } else if record.flags & (PAD | MORE) == 0 {
+                whole = at;
+                if first {
+                    break;
+                }
+            }
+        }
+        whole
+    }
+
+    fn within(&self, record: Record, at: u64, most: u64) -> Result<Record, Poisoned> {
+        let fits = at + record.bytes <= most;
+        if fits { Ok(record) } else { Err(Poisoned::Position { theirs: self.w, low: at, high: most }) }
     }
 
     /// Says that nothing more will be read. True: the writer's socket must be marked ready.

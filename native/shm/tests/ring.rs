@@ -737,6 +737,34 @@ impl Model {
         }
     }
 
+    /// what a reader that leaves can read, and what is the writer's again, are complete and disjoint.
+    fn leave(mut self, refuses: bool) {
+        self.publish();
+        let begun = self.taken + usize::from(self.frames > 0);
+        if refuses {
+            self.rx.refuse();
+        } else {
+            self.rx.finish(|_| true);
+        }
+        let left = undelivered(&mut self.tx);
+        let readable = self.accepted.len() - left.len();
+        assert_eq!(left, self.accepted[readable..]);
+        while let Next::Frame(frame) = self.rx.peek().unwrap() {
+            assert_eq!(memory::copy(&self.rx, frame), self.accepted[self.taken][self.frames]);
+            self.frames = if frame.more { self.frames + 1 } else { 0 };
+            self.taken += usize::from(!frame.more);
+            self.rx.consume(frame);
+        }
+        assert_eq!(self.rx.peek().unwrap(), Next::Closed);
+        assert_eq!((self.taken, self.frames), (readable, 0));
+        if refuses {
+            assert_eq!(readable, begun);
+        } else {
+            assert!(left.is_empty() || !self.announcements.is_empty(), "all that is there is taken");
+        }
+        assert_eq!(undelivered(&mut self.tx), left);
+    }
+
     /// R-7 at this instant; then all that was accepted comes out.
     fn finish(mut self) {
         let begun = self.taken + usize::from(self.frames > 0);
@@ -769,6 +797,20 @@ proptest! {
             model.step(op);
         }
         model.finish();
+    }
+
+    /// R-7 for a reader that leaves, with rings that it was not told of.
+    #[test]
+    fn what_a_leaving_reader_has_and_what_is_undelivered_are_complete_and_disjoint(
+        credit in prop_oneof![Just(0u64), Just(1), 2..20u64],
+        ops in prop::collection::vec(op(256), 1..120),
+        refuses in any::<bool>(),
+    ) {
+        let mut model = Model::new(256, credit, true);
+        for op in &ops {
+            model.step(op);
+        }
+        model.leave(refuses);
     }
 
     /// The same on a ring whose writer waits where it can, and grows only where it must.

@@ -874,10 +874,17 @@ impl RingIn {
         }
     }
 
+    /// The connection has to end while the writer lives: what was not handed out goes to the next one, in its order.
+    pub fn refuse_rest(&mut self, stats: &mut Stats) {
+        if self.rx.refuse() {
+            stats.wakeups += u64::from(self.peer.mark());
+        }
+    }
+
     /// We leave: what has arrived can still be read, what comes later stays the writer's.
     pub fn part(&mut self, stats: &mut Stats) {
         self.dead = true;
-        if self.rx.finish() {
+        if self.rx.finish(|segment| self.borrowed.has(segment)) {
             stats.wakeups += u64::from(self.peer.mark());
         }
     }

@@ -45,8 +45,11 @@ impl Session {
             if early && dropped {
                 return Err("peer sends fds that no command asks for".into());
             }
-            if dropped {
-                link.lose_fds()?;
+            if dropped && let Err(failure) = link.lose_fds() {
+                // What was said is understood later, without them.
+                link.inbound.feed(&buffer[..bytes]);
+                io.again(self.token);
+                return Err(failure);
             }
             if link.fds.len() > if early { 0 } else { FDS_AHEAD } {
                 return Err("peer sends fds that no command asks for".into());
@@ -85,7 +88,11 @@ impl Session {
 
     fn on_command(&mut self, io: &mut Io, name: &str, body: &[u8]) -> Step<()> {
         let facts = Facts::parse(body);
-        let link = self.link.as_ref().ok_or("no connection")?;
+        let link = self.link.as_mut().ok_or("no connection")?;
+        if link.leaving.is_some() && name != handshake::BYE {
+            link.fds.clear();
+            return Ok(());
+        }
         match (name, &link.phase) {
             ("READY", Phase::Hello) => self.on_ready_command(io, body),
             ("ERROR", _) => {
@@ -101,6 +108,7 @@ impl Session {
             (handshake::ACCEPT, Phase::Offered { .. }) => self.on_accept(io, &facts),
             (handshake::RING, Phase::Live | Phase::Offered { .. }) => self.on_ring(&facts),
             (handshake::ARENA, Phase::Live | Phase::Offered { .. }) => self.on_arena(&facts),
+            (handshake::HALT, Phase::Live) => Err(Failure::halted()),
             (handshake::BYE, _) => Err(Failure::gone(Errno::PIPE)),
             (handshake::OFFER | handshake::ACCEPT | handshake::RING | handshake::ARENA | "READY", _) => {
                 Err(format!("peer sent {name} out of turn").into())

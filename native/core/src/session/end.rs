@@ -54,7 +54,7 @@ impl Session {
 
     /// LINGER is over: what is left is dropped, and counted.
     pub(super) fn expire(&mut self, io: &mut Io) -> Next {
-        self.drop_link(io, false);
+        self.drop_link(io, false, false);
         if let Some(slot) = self.slot.take() {
             self.socket.drop_pipe(slot, Discard::Linger);
         }
@@ -101,8 +101,22 @@ impl Session {
 
     /// After every step: a failure is counted and ends the connection.
     pub(super) fn settle(&mut self, io: &mut Io, done: Step<()>) -> Next {
-        let Err(failure) = done else { return Next::Stay };
+        let Err(mut failure) = done else { return Next::Stay };
         let live = self.is_live();
+        if let Some(link) = &mut self.link
+            && live
+            && self.address.is_some()
+        {
+            if failure.blameless && !link.ended {
+                // What the binder has not taken when it says BYE is ours again, and nothing of it was handed out.
+                if link.leaving.is_none() {
+                    link.leaving = Some(failure);
+                    let _ = link.channel.send(handshake::halt(), &[]);
+                }
+                return Next::Stay;
+            }
+            failure = link.leaving.take().unwrap_or(failure);
+        }
         if !failure.reason.is_empty() {
             let mut state = self.socket.state();
             if live {
@@ -117,7 +131,7 @@ impl Session {
 
     /// Ends the connection; a connecter begins again.
     pub(super) fn end(&mut self, io: &mut Io, failure: Failure) -> Next {
-        let Failure { reason, tell } = failure;
+        let Failure { reason, tell, blameless } = failure;
         let live = self.is_live();
         if !reason.is_empty() {
             log(if live { "connection" } else { "handshake" }, format!("connection ended: {reason}"));
@@ -128,7 +142,8 @@ impl Session {
         let denied = matches!(tell, Tell::Auth(DENIED | NO_DECISION));
         let stops = !live && (denied || options.reconnect_stop & options::STOP_HANDSHAKE_FAILED != 0);
         let fd = self.link_fd();
-        self.drop_link(io, options.reconnect_ivl > 0);
+        let refuses = blameless && self.address.is_none();
+        self.drop_link(io, options.reconnect_ivl > 0, refuses);
         let over = self.closed.is_some() || self.socket.is_closed();
         let over = over && self.slot.is_none_or(|slot| self.socket.queued(slot) == 0);
         // Of a closed socket the peer may hear before our own Close comes: it is we who ended it.
@@ -176,8 +191,8 @@ impl Session {
         self.tell(monitor::DISCONNECTED, fd);
     }
 
-    /// Closes the connection and tells the socket.
-    pub(super) fn drop_link(&mut self, io: &mut Io, reconnect: bool) {
+    /// Closes the connection and tells the socket. `refuses`: the peer sends anew what we have not handed out.
+    pub(super) fn drop_link(&mut self, io: &mut Io, reconnect: bool, refuses: bool) {
         if let Some(by) = self.handshake_by.take() {
             io.forget(by, self.token);
         }
@@ -203,7 +218,8 @@ impl Session {
             return;
         }
         // Whoever still reads at the other side keeps the channel open.
-        let (waits, lent) = self.socket.lose(slot, flushing, reconnect && self.address.is_some(), link.ended);
+        let reconnect = reconnect && self.address.is_some();
+        let (waits, lent) = self.socket.lose(slot, flushing, reconnect, link.ended, refuses);
         if !waits {
             self.slot = None;
         }

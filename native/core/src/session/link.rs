@@ -49,6 +49,8 @@ pub(super) struct Link {
     /// Binder: rings that the connecter went on in before its ACCEPT left.
     pub(super) early_rings: Vec<(u32, MappedRing)>,
     pub(super) early_segments: Vec<(u32, View)>,
+    /// Connecter: why it has to end. The binder was asked to, and takes what it has been sent until it says BYE.
+    pub(super) leaving: Option<Failure>,
     /// Its last holder at the other side let go of it, or died.
     pub(super) ended: bool,
     pub(super) routing_id: Vec<u8>,
@@ -94,7 +96,7 @@ impl Link {
     /// needed.
     pub(super) fn lose_fds(&mut self) -> Result<(), Failure> {
         if !matches!(self.phase, Phase::Hello | Phase::Wanting) {
-            return Err(format!("cannot receive: {}", Errno::MFILE).into());
+            return Err(Failure::ours(format!("cannot receive: {}", Errno::MFILE)));
         }
         self.fds.clear();
         self.lost_fds = true;
@@ -113,6 +115,7 @@ impl Link {
             terms: None,
             early_rings: Vec::new(),
             early_segments: Vec::new(),
+            leaving: None,
             ended: false,
             routing_id: Vec::new(),
             unknown: 0,

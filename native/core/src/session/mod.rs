@@ -239,7 +239,8 @@ impl Session {
         if self.handshake_by.is_some_and(|by| by <= now) {
             let reason = "handshake took longer than HANDSHAKE_IVL".to_owned();
             // libzmq's value: what its last read had said.
-            return self.settle(io, Err(Failure { reason, tell: Tell::Errno(libc::EAGAIN) }));
+            return self
+                .settle(io, Err(Failure { reason, tell: Tell::Errno(libc::EAGAIN), blameless: false }));
         }
         if self.dial_at.is_some_and(|at| at <= now) {
             return self.dial(io);
@@ -260,7 +261,7 @@ impl Session {
             return Next::Stay;
         }
         let reason = "too many handshakes are under way, and this took longest".to_owned();
-        self.settle(io, Err(Failure { reason, tell: Tell::Errno(libc::ECONNABORTED) }))
+        self.settle(io, Err(Failure { reason, tell: Tell::Errno(libc::ECONNABORTED), blameless: false }))
     }
 }
 

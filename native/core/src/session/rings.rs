@@ -4,10 +4,11 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
 use shmzmq_shm::arena::SEGMENTS_MAX;
-use shmzmq_shm::segment::{MappedRing, PipeSegment};
+use shmzmq_shm::segment::{MappedRing, PipeSegment, SegmentError};
 
 use super::link::{Link, Phase};
 use super::{Session, Step};
+use crate::failure::Failure;
 use crate::handshake::{Facts, Terms};
 use crate::loan::{Lender, Nowhere, View};
 use crate::looker::LookerCall;
@@ -132,7 +133,10 @@ impl Session {
         let fd = link.fds.pop_front().ok_or("peer's RING lacks its fd")?;
         let number = facts.number("number").and_then(|number| u32::try_from(number).ok());
         let bytes = facts.number("ring").ok_or("peer's RING names no size")?;
-        let ring = MappedRing::attach(fd.as_fd(), bytes)?;
+        let ring = MappedRing::attach(fd.as_fd(), bytes).map_err(|error| match error {
+            SegmentError::System { .. } => Failure::ours(error.to_string()),
+            _ => error.into(),
+        })?;
         let number = number.ok_or("peer's RING has no number")?;
         if let Phase::Offered { .. } = link.phase {
             link.early_rings.push((number, ring));

@@ -212,7 +212,8 @@ impl Socket {
     }
 
     /// The connection ended. `flushing` is the writer that a flush had not handed over yet; `gone`: nobody
-    /// reads at the other side any more. True if the pipe waits for another connection; and by which name
+    /// reads at the other side any more; `refuses`: what we have not
+    /// handed out it sends anew. True if the pipe waits for another connection; and by which name
     /// the peer may still read in our arena.
     pub fn lose(
         &self,
@@ -220,6 +221,7 @@ impl Socket {
         flushing: Option<Writer>,
         reconnect: bool,
         gone: bool,
+        refuses: bool,
     ) -> (bool, Option<PeerId>) {
         let mut state = self.state();
         let State { core, pattern, status, .. } = &mut *state;
@@ -232,6 +234,9 @@ impl Socket {
         pipe.session = None;
         for input in pipe.inputs() {
             if let In::Ring(ring) = input {
+                if refuses && !ring.dead {
+                    ring.refuse_rest(stats);
+                }
                 ring.dead = true;
             }
         }

@@ -214,7 +214,7 @@ impl Intake {
                 Err(Errno::INTR) => continue,
                 Err(Errno::NOMEM) => {
                     let reason = "no memory for a large frame".to_owned();
-                    return Err(Failure { reason, tell: Tell::Errno(libc::ENOMEM) });
+                    return Err(Failure { reason, tell: Tell::Errno(libc::ENOMEM), blameless: false });
                 }
                 Err(errno) => return Err(Failure::gone(errno)),
             };
@@ -326,7 +326,11 @@ impl Intake {
                 Ok(Some(header)) => header,
                 Ok(None) => return Ok(()),
                 Err(error @ ProtocolError::FrameTooLarge { .. }) => {
-                    return Err(Failure { reason: error.to_string(), tell: Tell::Errno(libc::EMSGSIZE) });
+                    return Err(Failure {
+                        reason: error.to_string(),
+                        tell: Tell::Errno(libc::EMSGSIZE),
+                        blameless: false,
+                    });
                 }
                 Err(error) => return Err(Failure::protocol(error)),
             };
@@ -401,6 +405,7 @@ impl Intake {
                 return Err(Failure {
                     reason: format!("peer ends the connection: {text}"),
                     tell: Tell::Disconnected,
+                    blameless: false,
                 });
             }
             Command::Unknown => {
