@@ -60,8 +60,11 @@ def length_of(dice: random.Random, largest: int) -> int:
 
 
 def give_back_freed() -> None:
-    """What the C library keeps of freed memory goes back: above the heap it is up to twice the largest object that
-    was ever freed, 64 MiB (mallopt(3), M_TRIM_THRESHOLD), and below it as much as a small object holds down."""
+    """What the C library keeps of freed memory goes back.
+
+    Above the heap it is up to twice the largest object that was ever freed, 64 MiB (mallopt(3),
+    M_TRIM_THRESHOLD), and below it as much as a small object holds down.
+    """
     with contextlib.suppress(AttributeError):  # other C libraries keep nothing
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -1,7 +1,7 @@
-"""A side lacks an fd or memory that a connection over rings needs, and ends it while both live: none lost, none twice.
+"""A side lacks an fd or memory that a connection over rings needs, and ends it while both live.
 
-A ring that grows is announced with an fd, which is mapped. Who cannot take it ends the connection; the next one
-carries what was not handed out, in its order (design.md, "Reliability").
+A ring that grows is announced with an fd, which is mapped. Who cannot take it ends the connection; the next
+one carries what was not handed out, in its order: none is lost, and none comes twice.
 """
 
 from __future__ import annotations

@@ -41,16 +41,24 @@ pub fn set_aside() -> bool {
     true
 }
 
-fn give_back() {
-    GIVEN.store(true, Ordering::Relaxed);
-    free(HELD.swap(std::ptr::null_mut(), Ordering::AcqRel));
+/// Gives the reserve back, for somebody who asked for so much elsewhere and got nothing. True: it is worth another try.
+#[cold]
+pub fn give_back_for(size: usize) -> bool {
+    size <= SMALL && give_back()
 }
 
-fn free(held: *mut u8) {
-    if !held.is_null() {
+fn give_back() -> bool {
+    GIVEN.store(true, Ordering::Relaxed);
+    free(HELD.swap(std::ptr::null_mut(), Ordering::AcqRel))
+}
+
+fn free(held: *mut u8) -> bool {
+    let holds = !held.is_null();
+    if holds {
         // SAFETY: from `set_aside`, and whoever swapped it out of HELD is alone in having it.
         unsafe { System.dealloc(held, RESERVE) };
     }
+    holds
 }
 
 /// The system's allocator, and the reserve behind it. As calls: at every place where something is made it would be too much

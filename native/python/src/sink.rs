@@ -7,6 +7,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use shmzmq_core::copy::copy;
 use shmzmq_core::message::{Blank, Foreign, Payload, Sink};
+use shmzmq_core::reserve;
 use shmzmq_shm::huge;
 
 use crate::block::Loan;
@@ -85,7 +86,13 @@ impl PySink {
 
     #[inline]
     fn make(&mut self, len: usize) -> *mut u8 {
-        let at = self.make_plain(len);
+        let mut at = self.make_plain(len);
+        if at.is_null() && reserve::give_back_for(len) {
+            // What is received makes room for what is not.
+            // SAFETY: the GIL is held.
+            unsafe { ffi::PyErr_Clear() };
+            at = self.make_plain(len);
+        }
         if len >= huge::ADVISED_MIN && !at.is_null() {
             // SAFETY: the object made above has so many bytes.
             unsafe { huge::advise(at, len) };
