@@ -13,7 +13,7 @@
 //!   SHM-RING number ring + segment         the next ring of the sender's direction
 //!   SHM-ARENA number bytes + segment       memory in which the sender's large frames lie
 //!   SHM-FORGET number                      that memory is given up, nothing lies in it any more
-//!   SHM-HALT                               a connecter has to end this: take what is there, and say BYE
+//!   SHM-HALT                               a connecter has to end this: hand out no more, and say BYE
 //!   SHM-BYE                                this is the end; the fd stays open while somebody still reads
 //!   SHM-CREDIT rcvhwm                      the reader's high-water mark was set anew
 //!   SHM-WAKE                               doorbell, for those who keep no fd for it

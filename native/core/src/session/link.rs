@@ -49,7 +49,7 @@ pub(super) struct Link {
     /// Binder: rings that the connecter went on in before its ACCEPT left.
     pub(super) early_rings: Vec<(u32, MappedRing)>,
     pub(super) early_segments: Vec<(u32, View)>,
-    /// Connecter: why it has to end. The binder was asked to, and takes what it has been sent until it says BYE.
+    /// Connecter: why it has to end. The binder was asked to (HALT), and hands out nothing more once it says BYE.
     pub(super) leaving: Option<Failure>,
     /// Its last holder at the other side let go of it, or died.
     pub(super) ended: bool,

@@ -212,9 +212,8 @@ impl Socket {
     }
 
     /// The connection ended. `flushing` is the writer that a flush had not handed over yet; `gone`: nobody
-    /// reads at the other side any more; `refuses`: what we have not
-    /// handed out it sends anew. True if the pipe waits for another connection; and by which name
-    /// the peer may still read in our arena.
+    /// reads at the other side any more; `refuses`: what we have not handed out it sends anew. True if the pipe
+    /// waits for another connection; and by which name the peer may still read in our arena.
     pub fn lose(
         &self,
         slot: usize,
