@@ -7,6 +7,7 @@ fds pauses it. Raw sockets stand for hostile peers; the good one is real.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import select
 import socket as system_socket
 import struct
@@ -18,7 +19,7 @@ import pytest
 
 from kit import CAP, expect, path_of, wait_until
 
-PLACES = 1024  # door.rs
+PLACES, OF_ONE, LONG = 1024, 64, 10.0  # door.rs
 PAUSE = 0.1  # listener.rs
 
 
@@ -61,36 +62,54 @@ def is_closed(wire):
 
 @pytest.mark.slow
 @pytest.mark.shmzmq_only("libzmq lets everybody stand in its door until HANDSHAKE_IVL is over")
-def test_who_says_nothing_longest_makes_room_for_who_comes(zmq, sockets, endpoint, many_fds):
+def test_a_source_keeps_a_few_who_take_long(zmq, sockets, ipc, tcp, many_fds):
+    """A crowd may come at once. After a while those who came first make room, but for a few."""
     pull = sockets(zmq.PULL)
-    pull.bind(endpoint)
+    pull.bind(ipc)
+    pull.bind(tcp)
+    stay = OF_ONE - 1  # and one place is for who comes
     with contextlib.ExitStack() as silent:
-        wires = stand(silent, endpoint, PLACES)
-        assert not is_closed(wires[0])
-        push = sockets(zmq.PUSH)
-        push.connect(endpoint)
-        push.send(b"through")
-        expect(pull, b"through")
-        wait_until(lambda: is_closed(wires[0]), "the end of who stood there longest")
-        assert not is_closed(wires[-1])
-        assert pull.stats()["handshakes_failed"] == 1
+        few = stand(silent, tcp, 8, "127.0.0.2")
+        crowds = [stand(silent, endpoint, 2 * OF_ONE) for endpoint in (ipc, tcp)]
+
+        def one_comes_and_others_go():
+            for endpoint in (ipc, tcp):
+                with zmq.Context() as context, context.socket(zmq.PUSH) as push:
+                    push.connect(endpoint)
+                    push.send(b"through")
+                    expect(pull, b"through")
+            return pull.stats()["handshakes_failed"] >= sum(map(len, crowds)) - 2 * stay
+
+        wait_until(one_comes_and_others_go, "the crowds to have been there for too long", cap=LONG + CAP)
+        for crowd in crowds:
+            wait_until(lambda crowd=crowd: all(map(is_closed, crowd[:-stay])), "those to go who came first")
+            assert not any(map(is_closed, crowd[-stay:]))
+        assert pull.stats()["handshakes_failed"] == sum(map(len, crowds)) - 2 * stay
+        assert not any(map(is_closed, few))
 
 
 @pytest.mark.slow
 @pytest.mark.shmzmq_only("libzmq lets everybody stand in its door until HANDSHAKE_IVL is over")
 def test_who_fills_the_door_pushes_out_only_its_own(zmq, sockets, tcp, many_fds):
-    """Sources are addresses: few of one came first and stay, however many come from another."""
+    """Sources are addresses: few of one came first and stay, however many come from others."""
     pull = sockets(zmq.PULL)
     pull.bind(tcp)
-    others, more = 8, 32
+    others, of_each = 8, OF_ONE // 2
     with contextlib.ExitStack() as silent:
         few = stand(silent, tcp, others, "127.0.0.2")
-        crowd = stand(silent, tcp, PLACES - others + more)
+        crowds = [
+            stand(silent, tcp, of_each, f"127.0.1.{source}") for source in range((PLACES - others) // of_each)
+        ]
+        fill = PLACES - others - of_each * len(crowds)
+        crowds.append(stand(silent, tcp, fill, "127.0.1.200"))
+        assert pull.stats()["handshakes_failed"] == 0
         few += stand(silent, tcp, others, "127.0.0.2")
-        goes = more + others
-        wait_until(lambda: pull.stats()["handshakes_failed"] == goes, "as many to go as came too many")
-        wait_until(lambda: all(map(is_closed, crowd[:goes])), "the longest of the crowd to go")
-        assert not any(map(is_closed, few + crowd[goes:]))
+        wait_until(lambda: pull.stats()["handshakes_failed"] == others, "as many to go as came too many")
+        wait_until(lambda: sum(map(is_closed, itertools.chain(*crowds))) == others, "all of them to go")
+        for crowd in crowds:
+            gone = list(map(is_closed, crowd))
+            assert gone == sorted(gone, reverse=True), "those who stood there longest went"
+        assert not any(map(is_closed, few))
 
 
 @pytest.mark.slow

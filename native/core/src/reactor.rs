@@ -292,9 +292,9 @@ impl Io {
         }
     }
 
-    /// That session's place in its door is wanted.
-    pub fn evict(&mut self, token: Option<u64>) {
-        self.evicted.extend(token);
+    /// The places of those sessions in their door are wanted.
+    pub fn evict(&mut self, tokens: Vec<u64>) {
+        self.evicted.extend(tokens);
     }
 
     /// Reports edges of `fd` to `token`.

@@ -46,9 +46,9 @@ impl Session {
     /// Accepted: stands in the door until its handshake is over.
     fn step_in(&mut self, io: &mut Io) {
         let (Some(door), Some(link)) = (self.door.take(), &self.link) else { return };
-        let (place, goes) = door.enter(link.channel.fd(), self.token);
+        let (place, go) = door.enter(link.channel.fd(), self.token);
         self.place = Some(place);
-        io.evict(goes);
+        io.evict(go);
     }
 
     pub(super) fn on_ready_command(&mut self, io: &mut Io, body: &[u8]) -> Step<()> {
