@@ -11,7 +11,9 @@
 //!
 //! SUB filters again what it receives: a publisher may have sent before it heard of a cancellation.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
+
+use shmzmq_shm::table::Table;
 
 use crate::error::{Error, Result};
 use crate::message::{Frames, Message, Outgoing, Own, Payload, Sink};
@@ -57,12 +59,12 @@ pub struct XSub {
     /// The beginning of the message at hand.
     front: Vec<u8>,
     /// Pipes that never had a connection: their queues hold every request so far.
-    fresh: HashSet<usize>,
+    fresh: Table<usize, ()>,
 }
 
 impl XSub {
     pub fn new(filters: bool) -> XSub {
-        XSub { filters, topics: Trie::default(), front: Vec::new(), fresh: HashSet::new() }
+        XSub { filters, topics: Trie::default(), front: Vec::new(), fresh: Table::default() }
     }
 
     fn subscribe(&mut self, topic: &[u8]) {
@@ -117,7 +119,7 @@ impl XSub {
             if core.pipe(slot).is_none_or(|pipe| !pipe.sends) {
                 continue;
             }
-            if state && self.fresh.contains(&slot) {
+            if state && self.fresh.contains_key(&slot) {
                 self.queue_request(core, slot, frames);
             } else if state {
                 sent = sent.and(core.write_state(slot, frames));
@@ -192,12 +194,12 @@ impl Pattern for XSub {
     fn connecting(&mut self, core: &mut Core, slot: usize) {
         enlist(core, slot, true, true);
         self.introduce(core, slot);
-        self.fresh.insert(slot);
+        self.fresh.insert(slot, ());
     }
 
     fn attach(&mut self, core: &mut Core, slot: usize) -> bool {
         enlist(core, slot, true, true);
-        if !self.fresh.remove(&slot) {
+        if self.fresh.remove(&slot).is_none() {
             self.introduce(core, slot);
         }
         true
